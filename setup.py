@@ -1,0 +1,25 @@
+"""The compiled parts: optional, because every one of them has a plain Python twin."""
+
+from setuptools import Extension, setup
+
+try:
+    from Cython.Build import cythonize
+except ImportError:
+    EXTENSIONS: list[Extension] = []
+else:
+    from pathlib import Path
+
+    sources = {
+        "schemas._compiled": "schemas/_compiled.pyx",
+        "streams.runtime._compiled": "streams/runtime/_compiled.pyx",
+    }
+    EXTENSIONS = cythonize(
+        [
+            Extension(name, [path], optional=True, extra_compile_args=["-O3"])
+            for name, path in sources.items()
+            if Path(path).exists()
+        ],
+        compiler_directives={"language_level": "3"},
+    )
+
+setup(ext_modules=EXTENSIONS)

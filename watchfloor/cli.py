@@ -1,0 +1,50 @@
+"""The `watchfloor` command. Commands are imported when they are asked for, so that help is instant."""
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "up": "Start and supervise everything on this machine.",
+    "doctor": "Say in plain words what is missing and how to mend it.",
+    "demo": "Show the product on this machine, from nothing to an alert.",
+    "worker": "Run stream agents.",
+    "sink": "Write the output topics to ClickHouse.",
+    "collect": "Sample this host's metrics and publish them.",
+    "replay": "Publish the events of a file.",
+    "detect": "Run a detector over a series and draw the result.",
+    "topics": "Show the topics, or make the cluster match the catalogue.",
+    "schemas": "Show, generate and check the schemas.",
+    "db": "Apply and check the ClickHouse migrations.",
+    "sql": "Run a query.",
+    "alerts": "Read alerts.",
+    "top": "Watch throughput, lag and alerts.",
+}
+
+
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"watchfloor.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="watchfloor")
+def main() -> None:
+    """Watchfloor: stream processing for facility and workforce operations.
+
+    Settings come from WATCHFLOOR_* variables and, on this machine, from the running `watchfloor up`.
+    """
+
+
+if __name__ == "__main__":
+    main()

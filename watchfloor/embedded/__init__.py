@@ -1,0 +1,1 @@
+"""The broker and the database engine that run on this machine alone."""
