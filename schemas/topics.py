@@ -1,0 +1,96 @@
+"""The topics: name, schema, key, how long records stay. The one place that names them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.codec import Codec, topic_codec
+from schemas.murmur2 import partition_of
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One public topic.
+
+    Its key in Kafka is the UTF-8 text of tenant_id and the fields in `key`, joined by "|". A `key` of None
+    means that a record keeps the key of the record it came from.
+    """
+
+    name: str
+    schema: str
+    key: tuple[str, ...] | None
+    time: str
+    id: str | None
+    retention_ms: int
+    doc: str
+
+    @property
+    def codec(self) -> Codec:
+        """Single-object Avro encoder and decoder of the values; the same object each time."""
+        return topic_codec(self.schema)
+
+    def key_of(self, record: Mapping[str, Any]) -> bytes:
+        """Key of a record. KeyError when a field of the key is missing."""
+        if self.key is None:
+            return record["key"] or b""
+        if len(self.key) == 1:
+            return f"{record['tenant_id']}|{record[self.key[0]]}".encode()
+        return "|".join([record["tenant_id"], *(record[field] for field in self.key)]).encode()
+
+    def partition_of(self, key: bytes, count: int) -> int:
+        """Partition of a key among `count`, as the default partitioner of the Java client."""
+        return partition_of(key, count)
+
+
+EVENTS_METRICS = Topic(
+    name="events.metrics",
+    schema="events.metrics",
+    key=("host",),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=14 * DAY_MS,
+    doc="Samples of hosts' metrics, from collectors and upstream systems.",
+)
+PREDICTIONS_ANOMALY = Topic(
+    name="predictions.anomaly",
+    schema="predictions.anomaly",
+    key=("subject",),
+    time="event_time",
+    id="prediction_id",
+    retention_ms=30 * DAY_MS,
+    doc="One score per sample, with the scores of every detector on every metric.",
+)
+ALERTS_CANDIDATES = Topic(
+    name="alerts.candidates",
+    schema="alerts.candidates",
+    key=(),
+    time="event_time",
+    id="candidate_id",
+    retention_ms=30 * DAY_MS,
+    doc="What domains ask the alert agent to open, update or clear.",
+)
+ALERTS = Topic(
+    name="alerts",
+    schema="alerts",
+    key=(),
+    time="updated_at",
+    id="alert_id",
+    retention_ms=30 * DAY_MS,
+    doc="Every version of every alert.",
+)
+DEAD_LETTERS = Topic(
+    name="dead-letters",
+    schema="dead-letters",
+    key=None,
+    time="source_timestamp",
+    id=None,
+    retention_ms=30 * DAY_MS,
+    doc="Records that could not be processed, whole, with the reason.",
+)
+
+CATALOGUE: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (EVENTS_METRICS, PREDICTIONS_ANOMALY, ALERTS_CANDIDATES, ALERTS, DEAD_LETTERS)
+}
