@@ -1,0 +1,12 @@
+"""The frame engine: one Kafka transaction carries a frame's outputs, its state changes and its input position.
+
+It knows nothing of any domain. An agent is a pure function over frames; the same function runs under Faust
+(`streams.runtime.engine`) and offline, over any iterable of records (`streams.runtime.offline`).
+"""
+
+from streams.runtime.agent import Agent
+from streams.runtime.errors import Halt, StateVersionError
+from streams.runtime.frame import Frame, Record
+from streams.runtime.state import Live, Part, State
+
+__all__ = ["Agent", "Frame", "Halt", "Live", "Part", "Record", "State", "StateVersionError"]

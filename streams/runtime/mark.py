@@ -1,0 +1,38 @@
+"""MARK: where a partition stands. It is written with every frame and is the only start position."""
+
+import json
+from dataclasses import dataclass
+from typing import Self
+
+from streams.runtime.state import SEPARATOR
+
+# No record key is empty, so no state entry can have this key.
+MARK_KEY = SEPARATOR + b"mark"
+NO_CLOCK = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Position of a partition number.
+
+    Attributes:
+        offsets: next offset to read, by input topic.
+        control: next offset of the control log that was in force, -1 before there is one.
+        clock: the largest min(event time, record timestamp) processed, epoch milliseconds, -1 at the start.
+    """
+
+    offsets: dict[str, int]
+    control: int = -1
+    clock: int = NO_CLOCK
+
+    def encode(self) -> bytes:
+        body = {"v": 1, "offsets": self.offsets, "control": self.control, "clock": self.clock}
+        return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """Raises ValueError for a format that this release does not read."""
+        body = json.loads(raw)
+        if body.get("v") != 1:
+            raise ValueError(f"MARK in format {body.get('v')!r}, this release reads 1")
+        return cls(body["offsets"], body["control"], body["clock"])

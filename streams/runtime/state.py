@@ -1,0 +1,174 @@
+"""Keyed state of one partition: small versioned values, changed in an overlay that only a commit makes real.
+
+A stored value is found by (record key, part name, sub-key) and starts with one version byte. Agents that need
+decoded objects between frames keep them as live objects; a frame that fails drops the ones it touched, and they
+are loaded again from what was committed.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
+
+from streams.runtime.errors import StateVersionError
+
+# Record keys are UTF-8, where this byte cannot occur.
+SEPARATOR = b"\xff"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T]):
+    """A kind of stored value.
+
+    Args:
+        name: ASCII, unique in the agent; part of the key in the changelog, so never renamed.
+        version: 1..255, raised when `pack` changes.
+        pack: value -> bytes, well under 1 kB.
+        unpack: the inverse.
+    """
+
+    name: str
+    version: int
+    pack: Callable[[T], bytes]
+    unpack: Callable[[bytes], T]
+    suffix: bytes = field(init=False)
+    head: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "suffix", SEPARATOR + self.name.encode("ascii") + SEPARATOR)
+        object.__setattr__(self, "head", bytes([self.version]))
+
+    def encode(self, value: T) -> bytes:
+        return self.head + self.pack(value)
+
+    def decode(self, raw: bytes) -> T:
+        """Raises StateVersionError for a format that this release does not read."""
+        if raw[0] != self.version:
+            raise version_error(self.name, self.version, raw[0])
+        return self.unpack(raw[1:])
+
+
+def version_error(name: str, expected: int, found: int) -> StateVersionError:
+    return StateVersionError(
+        f"state part {name!r} is stored in format {found}, this release reads {expected}: "
+        "run the release that wrote it"
+    )
+
+
+class Live(Protocol):
+    """An object that an agent keeps decoded between frames, stored as several small parts under a record key."""
+
+    name: ClassVar[str]
+    """ASCII, unique in the agent; part of the key in the changelog, so never renamed."""
+    version: ClassVar[int]
+    """1..255, raised when the parts' format changes."""
+
+    @classmethod
+    def load(cls, key: bytes, read: Callable[[bytes], bytes | None]) -> Self:
+        """The object of a record key; `read(part)` gives a stored part, None when there is none."""
+        ...
+
+    def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """(part, bytes) of every part changed since the last call; None deletes the part."""
+        ...
+
+
+L = TypeVar("L", bound=Live)
+
+
+class Store:
+    """Committed state of one partition, and the live objects that stand for it."""
+
+    __slots__ = ("committed", "live")
+
+    def __init__(self, committed: dict[bytes, bytes] | None = None) -> None:
+        self.committed = {} if committed is None else committed
+        self.live: dict[tuple[bytes, type[Any]], Live] = {}
+
+    def apply(self, changes: dict[bytes, bytes | None]) -> None:
+        """Make a frame's changes real, after its transaction was committed."""
+        committed = self.committed
+        for key, raw in changes.items():
+            if raw is None:
+                committed.pop(key, None)
+            else:
+                committed[key] = raw
+
+
+class State:
+    """What one frame sees: the committed state under its own changes."""
+
+    __slots__ = ("_changed", "_store", "_touched", "_values")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._values: dict[bytes, Any] = {}
+        self._changed: dict[bytes, Part[Any]] = {}
+        self._touched: dict[tuple[bytes, type[Any]], Live] = {}
+
+    def get(self, key: bytes, part: Part[T], sub: bytes = b"") -> T | None:
+        """The value under a record key, None when there is none. Do not change it in place: put it."""
+        full = key + part.suffix + sub
+        try:
+            return cast("T | None", self._values[full])
+        except KeyError:
+            raw = self._store.committed.get(full)
+            value = None if raw is None else part.decode(raw)
+            self._values[full] = value
+            return value
+
+    def put(self, key: bytes, part: Part[T], value: T, sub: bytes = b"") -> None:
+        full = key + part.suffix + sub
+        self._values[full] = value
+        self._changed[full] = part
+
+    def delete(self, key: bytes, part: Part[Any], sub: bytes = b"") -> None:
+        full = key + part.suffix + sub
+        self._values[full] = None
+        self._changed[full] = part
+
+    def live(self, key: bytes, kind: type[L]) -> L:
+        """The live object of a record key; it may be changed in place."""
+        handle = (key, kind)
+        found = self._touched.get(handle)
+        if found is None:
+            found = self._store.live.get(handle)
+            if found is None:
+                found = kind.load(key, self._reader(key, kind))
+                self._store.live[handle] = found
+            self._touched[handle] = found
+        return cast(L, found)
+
+    def _reader(self, key: bytes, kind: type[Live]) -> Callable[[bytes], bytes | None]:
+        committed = self._store.committed
+        start = key + SEPARATOR + kind.name.encode("ascii") + SEPARATOR
+
+        def read(part: bytes) -> bytes | None:
+            raw = committed.get(start + part)
+            if raw is None:
+                return None
+            if raw[0] != kind.version:
+                raise version_error(kind.name, kind.version, raw[0])
+            return raw[1:]
+
+        return read
+
+    def changes(self) -> dict[bytes, bytes | None]:
+        """Every changed entry as stored, None for a deleted one. To be called once, when the frame is done."""
+        values = self._values
+        out: dict[bytes, bytes | None] = {}
+        for full, part in self._changed.items():
+            value = values[full]
+            out[full] = None if value is None else part.head + part.pack(value)
+        for (key, kind), found in self._touched.items():
+            start = key + SEPARATOR + kind.name.encode("ascii") + SEPARATOR
+            head = bytes([kind.version])
+            for name, raw in found.changes():
+                out[start + name] = None if raw is None else head + raw
+        return out
+
+    def roll_back(self) -> None:
+        """Drop the live objects that this frame touched; they are loaded again from the committed state."""
+        for handle in self._touched:
+            self._store.live.pop(handle, None)
