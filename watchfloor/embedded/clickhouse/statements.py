@@ -1,0 +1,91 @@
+"""Just enough reading of SQL to carry it: its words, where an INSERT's data starts, which format is asked.
+
+The engine must never see inline data: its parser ends them at the first blank line and runs the rest as SQL.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from watchfloor.embedded.clickhouse.errors import DatabaseError
+
+TOKEN = re.compile(
+    rb"""--[^\n]*\n?|\#[ !][^\n]*\n?|/\*.*?\*/"""
+    rb"""|'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|[A-Za-z_]\w*|[()]|\s+|.""",
+    re.DOTALL,
+)
+FORMAT_NAME = re.compile(rb"\s+(\w+)[ \t\f]*\r?\n?")
+
+
+class Word(NamedTuple):
+    text: bytes  # upper case
+    start: int
+    end: int
+
+
+class Insert(NamedTuple):
+    """An INSERT that carries its data."""
+
+    head: str
+    format: str
+    data: memoryview
+
+
+def words(statement: bytes) -> Iterator[Word]:
+    """Words outside parentheses; comments, quoted text and blanks are skipped."""
+    depth = 0
+    for match in TOKEN.finditer(statement):
+        token = match.group()
+        if token[:1] in b"'\"`#" or token[:2] in (b"--", b"/*") or token.isspace():
+            continue
+        depth += (token == b"(") - (token == b")")
+        if depth == 0 and token != b")":
+            yield Word(token.upper(), match.start(), match.end())
+
+
+def first_word(statement: bytes) -> bytes:
+    return next((word.text for word in words(statement.lstrip(b" \t\r\n("))), b"")
+
+
+def split_insert(statement: bytes) -> Insert | None:
+    """Head, format and data of an INSERT with data; None for everything else (INSERT ... SELECT, too)."""
+    if first_word(statement) != b"INSERT":
+        return None
+    for word in words(statement):
+        if word.text in (b"SELECT", b"WITH", b"WATCH", b"INFILE"):
+            return None
+        if word.text == b"VALUES":
+            return Insert(statement[: word.start].decode(), "Values", memoryview(statement)[word.end :])
+        if word.text == b"FORMAT":
+            name = FORMAT_NAME.match(statement, word.end)
+            if name is None:
+                return None
+            head = statement[: word.start].decode()
+            return Insert(head, name[1].decode(), memoryview(statement)[name.end() :])
+    return None
+
+
+def output_format(statement: bytes, default: str) -> str:
+    """The format that the statement's last FORMAT clause names, else the default."""
+    if b"format" not in statement.lower():
+        return default
+    found = list(words(statement))
+    for word, name in reversed(list(pairwise(found))):
+        if word.text == b"FORMAT":
+            return statement[name.start : name.end].decode()
+    return default
+
+
+def quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def identifier(name: str) -> str:
+    """The name itself when it is a plain identifier.
+
+    Raises DatabaseError (115) otherwise: names of settings come from the URL.
+    """
+    if not re.fullmatch(r"\w+", name):
+        raise DatabaseError.named(115, f"Unknown setting {quoted(name)}", "UNKNOWN_SETTING")
+    return name
