@@ -1,7 +1,7 @@
 """What may go wrong with a partition, apart from a bad record (which becomes a dead letter)."""
 
 
-class Halt(Exception):  # noqa: N818 - a verb: what it makes the partition do
+class Halt(Exception):
     """The partition must stop: going on would be wrong for every record, not for one.
 
     An agent raises it for a broken configuration or a state that it cannot read. Nothing of the frame is

@@ -134,14 +134,18 @@ class Frame:
             expected = key_of(event)
             if record.key != expected:
                 self.reject(
-                    record, "KeyMismatch", f"the key is {record.key!r}, the record's own fields make {expected!r}"
+                    record,
+                    "KeyMismatch",
+                    f"the key is {record.key!r}, the record's own fields make {expected!r}",
                 )
                 continue
             if time is not None:
                 happened, published = event[time], record.timestamp
                 if happened - published > ahead:
                     self.reject(
-                        record, "EventFromTheFuture", f"{time} is {happened - published} ms after the publish time"
+                        record,
+                        "EventFromTheFuture",
+                        f"{time} is {happened - published} ms after the publish time",
                     )
                     continue
                 if published - happened > age:
@@ -174,7 +178,7 @@ class Frame:
         row = (record.key, topics.DEAD_LETTERS.codec.encode(letter))
         self._rows(topics.DEAD_LETTERS, self.partition % count).append(row)
 
-    def send(self, topic: Topic, records: Iterable[Mapping[str, Any]]) -> None:
+    def send(self, topic: Topic, records: Iterable[dict[str, Any]]) -> None:
         """Encode records and write them with this frame, each to the partition of its key.
 
         Raises EncodeError when a record does not fit the schema of its topic.

@@ -51,8 +51,7 @@ class Part(Generic[T]):
 
 def version_error(name: str, expected: int, found: int) -> StateVersionError:
     return StateVersionError(
-        f"state part {name!r} is stored in format {found}, this release reads {expected}: "
-        "run the release that wrote it"
+        f"state part {name!r} is stored in format {found}, this release reads {expected}: run the release that wrote it"
     )
 
 

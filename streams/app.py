@@ -1,0 +1,54 @@
+"""The Faust app of a worker."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import faust
+
+from streams.runtime.agent import Agent
+from streams.runtime.engine import Engine
+from streams.runtime.metrics import Metrics
+
+
+def build(
+    agents: Iterable[Agent],
+    *,
+    servers: str,
+    prefix: str = "",
+    instance: str | None = None,
+    session_timeout_ms: int = 10_000,
+    data: Path = Path(".watchfloor/faust"),
+    metrics: Metrics | None = None,
+) -> faust.App:
+    """An app that runs `agents`; see `streams.runtime.engine.Engine` for the arguments."""
+    app = faust.App(
+        f"{prefix}watchfloor",
+        broker=[f"kafka://{server.strip()}" for server in servers.split(",")],
+        store="memory://",
+        datadir=data,
+        autodiscover=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        web_enabled=False,
+        stream_wait_empty=False,
+    )
+    metrics = metrics or Metrics()
+    for agent in agents:
+        Engine(
+            app,
+            agent,
+            servers=servers,
+            prefix=prefix,
+            instance=instance,
+            session_timeout_ms=session_timeout_ms,
+            metrics=metrics,
+        )
+    return app
+
+
+def serve(app: faust.App, loglevel: int = logging.INFO) -> None:
+    """Run the app until it is told to stop (SIGINT, SIGTERM). Does not return."""
+    app.finalize()
+    worker = faust.Worker(app, loglevel=loglevel, override_logging=False, redirect_stdouts=False, console_port=0)
+    worker.execute_from_commandline()

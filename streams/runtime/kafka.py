@@ -1,0 +1,211 @@
+"""The edge to aiokafka: every use of its insides is here and held by tests/streams/runtime/test_kafka.py.
+
+Two paths of the client are too slow per record for frames and are taken at a lower level: reading (whole record
+batches instead of one ConsumerRecord at a time) and writing (one tight loop into the batch's builder).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Iterator
+
+import aiokafka.producer.sender
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from streams.runtime.frame import Record, Row
+
+REQUEST_TIMEOUT_S = 30.0
+TOPIC_TIMEOUT_S = 30.0
+FETCH_BYTES = 256 * 1024
+BATCH_BYTES = 900_000
+# Around a record that does not fit an ordinary batch: headers of record and batch.
+RECORD_OVERHEAD = 1024
+
+
+def prepare() -> None:
+    """Settings of the client that hold for the whole process."""
+    # Waiting while the markers of the previous transaction are written: 20 ms by default, which would be most of
+    # the time of a transaction.
+    aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.002
+    # With the broker away the client logs hundreds of lines a second; at DEBUG it builds one per request.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def consumer(servers: str, **options: object) -> AIOKafkaConsumer:
+    """A consumer of committed records that never commits or resets by itself."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=servers,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        retry_backoff_ms=50,
+        **options,
+    )
+
+
+def producer(servers: str, transactional_id: str, transaction_timeout_ms: int) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=servers,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=transaction_timeout_ms,
+        max_batch_size=BATCH_BYTES,
+        # A dead letter carries its record whole, however large the broker let it be.
+        max_request_size=64 * 1024 * 1024,
+        linger_ms=0,
+        retry_backoff_ms=10,
+        metadata_max_age_ms=60_000,
+    )
+
+
+async def fetch(source: AIOKafkaConsumer, timeout_s: float) -> dict[TopicPartition, list[Record]]:
+    """Everything that the consumer has read by now, or waits for the first of it.
+
+    The same as `getmany`, but batch by batch; the consumer's positions move as they do there.
+    """
+    source._coordinator.check_errors()
+    fetcher, subscription = source._fetcher, source._subscription
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    with subscription.fetch_context():
+        while True:
+            if subscription.reassignment_in_progress:
+                await asyncio.wait_for(asyncio.shield(subscription.wait_for_assignment()), timeout_s)
+            drained: dict[TopicPartition, list[Record]] = {}
+            for tp, result in list(fetcher._records.items()):
+                if not isinstance(result, FetchResult):
+                    if drained:
+                        break  # raised by the next call, after these records were taken
+                    del fetcher._records[tp]
+                    fetcher._notify(fetcher._wait_consume_future)
+                    result.check_raise()
+                    continue
+                try:
+                    rows = _drain(result, tp)
+                finally:
+                    del fetcher._records[tp]
+                    fetcher._notify(fetcher._wait_consume_future)
+                if rows:
+                    drained[tp] = rows
+            left = deadline - asyncio.get_running_loop().time()
+            if drained or left <= 0:
+                return drained
+            waiter = fetcher._create_fetch_waiter()
+            done, _ = await asyncio.wait([waiter], timeout=left)
+            if not done:
+                waiter.cancel()
+                return {}
+            waiter.result()
+
+
+def _drain(result: FetchResult, tp: TopicPartition) -> list[Record]:
+    if not result.has_more() or not result.check_assignment(tp):
+        return []
+    source = result._partition_records
+    rows: list[Record] = []
+    for batch_rows in _batches(source):
+        rows += batch_rows
+    result._update_position()
+    result._partition_records = None
+    return rows
+
+
+def _batches(source: PartitionRecords) -> Iterator[list[Record]]:
+    """The committed records of a fetched partition, batch by batch; the position moves along."""
+    records = source._records
+    while records.has_next():
+        batch = records.next_batch()
+        if source._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"a record batch of {source._tp} has a wrong checksum")
+        if source._isolation_level == READ_COMMITTED and batch.producer_id is not None:
+            source._consume_aborted_up_to(batch.base_offset)
+            if batch.is_control_batch and source._contains_abort_marker(batch):
+                source._aborted_producers.discard(batch.producer_id)
+            elif batch.is_transactional and batch.producer_id in source._aborted_producers:
+                source.next_fetch_offset = batch.next_offset
+                continue
+        if not batch.is_control_batch:
+            rows: list[Record] = list(batch)
+            if rows and rows[0].offset < source.next_fetch_offset:
+                rows = [row for row in rows if row.offset >= source.next_fetch_offset]
+            yield rows
+        source.next_fetch_offset = batch.next_offset
+
+
+def build_batches(target: AIOKafkaProducer, rows: Iterable[Row]) -> list[BatchBuilder]:
+    """Rows as record batches, as many as they need."""
+    out: list[BatchBuilder] = []
+    builder = append = None
+    count = 0
+    now = int(time.time() * 1000)
+    none: list[tuple[str, bytes | None]] = []
+    for key, value in rows:
+        if append is not None and append(count, now, key, value, none) is not None:
+            count += 1
+            continue
+        if builder is not None:
+            builder._relative_offset = count
+        builder = target.create_batch()
+        if builder._builder.append(0, now, key, value, none) is None:
+            builder = _oversized(target, len(key or b"") + len(value or b""))
+            builder._builder.append(0, now, key, value, none)
+        out.append(builder)
+        append, count = builder._builder.append, 1
+    if builder is not None:
+        builder._relative_offset = count
+    return out
+
+
+def _oversized(target: AIOKafkaProducer, size: int) -> BatchBuilder:
+    """An empty batch for a record that is larger than batches are."""
+    accumulator = target._message_accumulator
+    usual = accumulator._batch_size
+    accumulator._batch_size = size + RECORD_OVERHEAD
+    try:
+        return target.create_batch()
+    finally:
+        accumulator._batch_size = usual
+
+
+async def transact(target: AIOKafkaProducer, outputs: dict[tuple[str, int], list[Row]], timeout_s: float) -> None:
+    """Write everything in one transaction. Raises on any failure, after which the producer is of no more use."""
+    batches = [
+        (topic, partition, batch)
+        for (topic, partition), rows in outputs.items()
+        for batch in build_batches(target, rows)
+    ]
+    async with asyncio.timeout(timeout_s):
+        await target.begin_transaction()
+        sent = [await target.send_batch(batch, topic, partition=number) for topic, number, batch in batches]
+        # All must have arrived before the commit: the client commits even when one of them failed.
+        await asyncio.gather(*sent)
+        await target.commit_transaction()
+
+
+async def partitions_of(source: AIOKafkaConsumer, topic: str) -> int:
+    """Number of partitions of a topic. Raises LookupError when it does not exist.
+
+    Writing to a missing topic would wait for ever, so every topic is asked for at the start.
+    """
+    client = source._client
+    deadline = asyncio.get_running_loop().time() + TOPIC_TIMEOUT_S
+    client.add_topic(topic)
+    while True:
+        found = source.partitions_for_topic(topic)
+        if found:
+            if found != set(range(len(found))):
+                raise LookupError(f"topic {topic!r} has the partitions {sorted(found)}, expected 0 to {len(found) - 1}")
+            return len(found)
+        if asyncio.get_running_loop().time() > deadline:
+            raise LookupError(f"topic {topic!r} does not exist: create it with `watchfloor topics apply`")
+        await asyncio.wait_for(client.force_metadata_update(), REQUEST_TIMEOUT_S)
+        await asyncio.sleep(0.1)
+
+
+async def owns_assignment(source: AIOKafkaConsumer) -> bool:
+    """Whether the group's coordinator confirms, now, that this member's assignment is the current one."""
+    coordinator, subscription = source._coordinator, source._subscription.subscription
+    if subscription is None or coordinator.need_rejoin(subscription):
+        return False
+    confirmed: bool = await asyncio.wait_for(coordinator._do_heartbeat(), REQUEST_TIMEOUT_S)
+    return confirmed and not coordinator.need_rejoin(subscription)
