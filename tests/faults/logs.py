@@ -1,0 +1,110 @@
+"""Reading whole topics, as a second client sees them."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One record as it lies in the log. timestamp: epoch milliseconds."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def consumer(servers: str, **options: Any) -> Consumer:
+    """A read_committed consumer without a group of lasting meaning."""
+    return Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": f"faults-{uuid4().hex}",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "log_level": 0,
+            **options,
+        }
+    )
+
+
+def logged(message: Message) -> Logged:
+    partition, offset = message.partition(), message.offset()
+    headers: Any = message.headers() or ()
+    if partition is None or offset is None:
+        raise ValueError("a fetched message has no position")
+    return Logged(
+        partition,
+        offset,
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        tuple(headers),
+    )
+
+
+def partitions(servers: str, topic: str) -> int:
+    """Partition count; raises LookupError when the topic does not exist."""
+    found = (
+        AdminClient({"bootstrap.servers": servers, "log_level": 0})
+        .list_topics(topic, timeout=20)
+        .topics[topic]
+    )
+    if not found.partitions:
+        raise LookupError(f"topic {topic!r} does not exist: {found.error}")
+    return len(found.partitions)
+
+
+def end_offsets(servers: str, topic: str) -> list[int]:
+    """read_committed end (last stable offset) of every partition."""
+    client = consumer(servers)
+    try:
+        return [
+            client.get_watermark_offsets(TopicPartition(topic, number), timeout=20)[1]
+            for number in range(partitions(servers, topic))
+        ]
+    finally:
+        client.close()
+
+
+def read(
+    servers: str, topic: str, isolation: str = "read_committed", within: float = 120.0
+) -> list[list[Logged]]:
+    """Every record of every partition from the first to the present end.
+
+    Raises TimeoutError when an end is not reached within the time (seconds), for example because a
+    transaction was left open.
+    """
+    found: list[list[Logged]] = []
+    client = consumer(servers, **{"isolation.level": isolation, "enable.partition.eof": True})
+    try:
+        for number in range(partitions(servers, topic)):
+            client.assign([TopicPartition(topic, number, 0)])
+            found.append(list(_to_end(client, f"{topic}-{number}", within)))
+    finally:
+        client.close()
+    return found
+
+
+def _to_end(client: Consumer, what: str, within: float) -> Iterator[Logged]:
+    deadline = time.monotonic() + within
+    while True:
+        for message in client.consume(5_000, 1.0):
+            error = message.error()
+            if error is None:
+                yield logged(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the end of {what} was not reached within {within:g} s")

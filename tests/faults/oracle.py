@@ -1,0 +1,152 @@
+"""The yardstick: what the offline driver computes from the input logs is what must stand in the outputs."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas import topics
+from schemas.topics import Topic
+from streams.runtime.agent import Agent
+from streams.runtime.mark import MARK_KEY, Mark
+from streams.runtime.offline import Outcome, run
+from tests.faults import logs
+from tests.faults.compare import Pair, Verdict, compare
+from tests.faults.load import INTENT
+
+
+@dataclass(slots=True)
+class Agreement:
+    """What the logs say about one set of agents that ran together under one prefix."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    events: int = 0
+    frames: int = 0
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    """By error class."""
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By what the generator meant and the error class that it got; "" where it was taken as good."""
+
+    @property
+    def exact(self) -> bool:
+        return all(verdict.exact for verdict in self.verdicts)
+
+    def verdict(self, what: str) -> Verdict:
+        return next(verdict for verdict in self.verdicts if verdict.what == what)
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """Reads a cluster's topics under a prefix and judges them."""
+
+    servers: str
+    prefix: str
+    agents: Sequence[Agent]
+
+    def physical(self, name: str) -> str:
+        return self.prefix + name
+
+    def outputs(self) -> list[Topic]:
+        """Every topic that the agents write, each once."""
+        named = {topic.name: topic for agent in self.agents for topic in agent.outputs}
+        return [*named.values(), topics.DEAD_LETTERS]
+
+    def judge(self) -> Agreement:
+        """Compare every output topic, every state and every MARK with the offline driver's."""
+        agreement = Agreement()
+        counts = {
+            topic.name: logs.partitions(self.servers, self.physical(topic.name)) for topic in self.outputs()
+        }
+        due: dict[str, list[list[list[Pair]]]] = defaultdict(list)
+        for agent in self.agents:
+            source = self.physical(agent.input.name)
+            counts[agent.input.name] = logs.partitions(self.servers, source)
+            changelog = logs.read(self.servers, self.physical(agent.changelog))
+            for partition, records in enumerate(logs.read(self.servers, source)):
+                outcome = run(agent, records, partition=partition, counts=counts, source=source)
+                for topic in self.outputs():
+                    due[topic.name].append(
+                        [
+                            outcome.outputs.get((topic.name, number), [])
+                            for number in range(counts[topic.name])
+                        ]
+                    )
+                verdict = judge_changelog(
+                    f"state of {agent.name}-{partition}", source, outcome, changelog[partition]
+                )
+                agreement.verdicts.append(verdict)
+                agreement.frames += verdict.found
+            if agent is self.agents[0]:
+                agreement.events = sum(map(len, logs.read(self.servers, source)))
+        for topic in self.outputs():
+            found = logs.read(self.servers, self.physical(topic.name))
+            pairs: list[list[Pair]] = [[(one.key, one.value) for one in records] for records in found]
+            agreement.verdicts.append(compare(topic.name, due[topic.name], pairs, identity_of(topic)))
+        self._refusals(agreement)
+        return agreement
+
+    def expected(self, agent: Agent) -> Counter[str]:
+        """How many records the agent's input, as it stands, must bring into each topic."""
+        source = self.physical(agent.input.name)
+        found: Counter[str] = Counter()
+        for partition, records in enumerate(logs.read(self.servers, source)):
+            for (topic, _), rows in run(agent, records, partition=partition, source=source).outputs.items():
+                found[topic] += len(rows)
+        return found
+
+    def _refusals(self, agreement: Agreement) -> None:
+        """Which record with which intent was refused for which reason."""
+        reasons: dict[tuple[int, int], str] = {}
+        source = self.physical(self.agents[0].input.name)
+        for letter in self.dead_letters():
+            agreement.dead_letters[letter["error_class"]] += 1
+            if letter["source_topic"] == source:
+                reasons[letter["source_partition"], letter["source_offset"]] = letter["error_class"]
+        for records in logs.read(self.servers, source):
+            for one in records:
+                intent = dict(one.headers).get(INTENT) or b""
+                agreement.refused[intent.decode(), reasons.get((one.partition, one.offset), "")] += 1
+
+    def dead_letters(self) -> Iterator[dict[str, Any]]:
+        for records in logs.read(self.servers, self.physical(topics.DEAD_LETTERS.name)):
+            for one in records:
+                yield topics.DEAD_LETTERS.codec.decode(one.value or b"")
+
+
+def identity_of(topic: Topic) -> Any:
+    """What makes two records of a topic the same fact."""
+
+    def identity(pair: Pair) -> object:
+        record = topic.codec.decode(pair[1] or b"")
+        if topic.name == topics.DEAD_LETTERS.name:
+            return record["agent"], record["source_partition"], record["source_offset"]
+        if topic.name == topics.ALERTS.name:
+            return record["alert_id"], record["seq"]
+        return record[topic.id or "event_id"]
+
+    return identity
+
+
+def judge_changelog(what: str, source: str, outcome: Outcome, records: Sequence[logs.Logged]) -> Verdict:
+    """The MARKs are the frame log: they must only grow and end at the end; what they cover must be the state."""
+    state: dict[bytes, bytes] = {}
+    position, clock, marks = -1, -1, 0
+    verdict = Verdict(what)
+    for one in records:
+        key = one.key or b""
+        if key == MARK_KEY:
+            mark = Mark.decode(one.value or b"")
+            (offset,) = mark.offsets.values()
+            verdict.out_of_order += offset <= position or mark.clock < clock
+            position, clock, marks = offset, mark.clock, marks + 1
+        elif one.value is None:
+            state.pop(key, None)
+        else:
+            state[key] = one.value
+    verdict.expected = verdict.found = marks
+    verdict.lost = len(outcome.state.keys() - state.keys())
+    verdict.doubled = len(state.keys() - outcome.state.keys())
+    verdict.different = sum(state[key] != raw for key, raw in outcome.state.items() if key in state)
+    if clock != outcome.clock:
+        verdict.remarks.append(f"the clock of {source} ends at {clock}, offline at {outcome.clock}")
+    return verdict

@@ -1,0 +1,127 @@
+"""How long people wait: from a fault to the first new output of every partition."""
+
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from confluent_kafka import TopicPartition
+
+from tests.faults.logs import consumer
+
+Born = Callable[[bytes], float | None]
+"""Output value -> wall-clock second at which its input was published; None when it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something done to the system at a wall-clock second. `counted` faults have a recovery time."""
+
+    at: float
+    kind: str
+    target: str = ""
+    counted: bool = True
+
+
+@dataclass(slots=True)
+class Watch:
+    """Reads one output topic (read_committed) live; remembers (arrival, birth) in seconds per partition."""
+
+    servers: str
+    topic: str
+    partitions: int
+    born: Born
+    seen: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    count: int = 0
+    last: float = 0.0
+    stopping: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self._run, name=f"watch {self.topic}", daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        if self.thread is not None:
+            self.thread.join(20)
+
+    def _run(self) -> None:
+        client = consumer(self.servers, **{"fetch.wait.max.ms": 50, "reconnect.backoff.max.ms": 500})
+        client.assign([TopicPartition(self.topic, number, 0) for number in range(self.partitions)])
+        try:
+            while not self.stopping.is_set():
+                for message in client.consume(2_000, 0.1):
+                    if message.error() is None:
+                        self._note(message.partition(), message.value())
+        finally:
+            client.close()
+
+    def _note(self, partition: int | None, value: bytes | None) -> None:
+        self.count += 1
+        self.last = time.time()
+        born = self.born(value) if value is not None else None
+        if partition is not None and born is not None:
+            self.seen[partition].append((self.last, born))
+
+    def recovery(self, fault: Fault) -> float | None:
+        """Seconds from the fault until each partition had delivered an output of an event born after it.
+
+        None when some partition never did.
+        """
+        worst = 0.0
+        for partition in range(self.partitions):
+            first = next((arrived for arrived, born in list(self.seen[partition]) if born > fault.at), None)
+            if first is None:
+                return None
+            worst = max(worst, first - fault.at)
+        return worst
+
+
+_BIRTH = re.compile(rb"@(\d{13})@")
+
+
+def birth_mark(now: float) -> str:
+    """What load puts into an event's id, so that outputs which repeat the id say when it was born."""
+    return f"@{int(now * 1000)}@"
+
+
+def born(value: bytes) -> float | None:
+    """Reads the birth mark back out of any output that carries the event's id as text."""
+    found = _BIRTH.search(value)
+    return int(found[1]) / 1000 if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Recovery seconds of one kind of fault; `never` counts faults after which a partition stayed silent."""
+
+    kind: str
+    count: int
+    best: float
+    median: float
+    worst: float
+    never: int
+
+
+def recoveries(watch: Watch, faults: list[Fault]) -> list[Recovery]:
+    times: dict[str, list[float | None]] = defaultdict(list)
+    for fault in faults:
+        if fault.counted:
+            times[fault.kind].append(watch.recovery(fault))
+    rows = []
+    for kind, found in times.items():
+        done = sorted(seconds for seconds in found if seconds is not None) or [float("nan")]
+        rows.append(
+            Recovery(
+                kind,
+                len(found),
+                done[0],
+                done[len(done) // 2],
+                done[-1],
+                sum(seconds is None for seconds in found),
+            )
+        )
+    return rows
