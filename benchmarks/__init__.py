@@ -1,0 +1,1 @@
+"""Performance, measured: the runtime beside its peers, latency, restore, and the sink."""
