@@ -1,80 +1,96 @@
-"""Encoding and decoding of records: Avro, single-object encoding for topics."""
+"""Encoding and decoding of records: Avro, and for topics Avro's single-object encoding.
 
-import json
+Each codec is made for its schema: in C where schemas._compiled was built, else as generated Python. Both give the
+same bytes, values and errors. WATCHFLOOR_PURE=1 forces Python.
+"""
+
+from collections.abc import Callable, Iterable
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Protocol
 
 import fastavro
+from fastavro.read import SchemaResolutionError
+
+from schemas import generate, versions
+from schemas.avro import DecodeError, EncodeError, SchemaError, UnknownFingerprint
+from schemas.compiled import COMPILED
+from schemas.parse import parse, rabin, stored
+
+__all__ = [
+    "IMPLEMENTATION",
+    "Codec",
+    "DecodeError",
+    "EncodeError",
+    "SchemaError",
+    "UnknownFingerprint",
+    "codec_for",
+    "topic_codec",
+]
 
 MARKER = b"\xc3\x01"
-
-
-class EncodeError(ValueError):
-    """A record that does not fit its schema."""
-
-
-class DecodeError(ValueError):
-    """Bytes that are no record of the schema. `reason` says what was expected and what came."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class UnknownFingerprint(DecodeError):
-    """A record written with a schema that this release does not know."""
-
-    def __init__(self, fingerprint: str) -> None:
-        super().__init__(f"no schema with the fingerprint {fingerprint} is known")
-        self.fingerprint = fingerprint
+HEADER_BYTES = len(MARKER) + 8
 
 
 class Codec(Protocol):
-    def encode(self, record: dict[str, Any]) -> bytes: ...
+    """Encodes and decodes the values of one schema."""
 
-    def decode(self, raw: bytes) -> dict[str, Any]: ...
+    def encode(self, record: Any, /) -> bytes:
+        """Raises EncodeError when the record does not fit the schema. Missing fields take their default."""
+
+    def decode(self, raw: bytes, /) -> Any:
+        """Raises DecodeError when `raw` is not exactly one value."""
+
+    def encode_many(self, records: Iterable[Any], /) -> list[bytes]:
+        """All of them; raises the first EncodeError."""
+
+    def decode_many(self, raws: Iterable[bytes], /) -> list[Any]:
+        """The value of each, or the DecodeError that says why there is none."""
 
 
-def _plain(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        return {k: _plain(v) for k, v in schema.items() if k != "logicalType"}
-    return [_plain(v) for v in schema] if isinstance(schema, list) else schema
+IMPLEMENTATION = "compiled" if COMPILED else "plain"
 
 
-class _Fastavro:
-    def __init__(self, schema: dict[str, Any]) -> None:
-        canonical = fastavro.schema.to_parsing_canonical_form(schema)
-        self.header = MARKER + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
-        self.schema = fastavro.parse_schema(_plain(schema))
+def codec_for(schema: Any, header: bytes = b"", other: Callable[[bytes], Any] | None = None) -> Codec:
+    """Codec of an Avro schema as json.loads gives it. Raises SchemaError.
 
-    def encode(self, record: dict[str, Any]) -> bytes:
-        out = BytesIO(self.header)
-        out.seek(10)
-        try:
-            fastavro.schemaless_writer(out, self.schema, record)
-        except Exception as error:
-            raise EncodeError(str(error)) from error
-        return out.getvalue()
-
-    def decode(self, raw: bytes) -> dict[str, Any]:
-        if raw[:2] != MARKER or len(raw) < 10:
-            raise DecodeError("not single-object Avro")
-        if raw[:10] != self.header:
-            raise UnknownFingerprint(raw[2:10].hex())
-        source = BytesIO(raw)
-        source.seek(10)
-        try:
-            record: Any = fastavro.schemaless_reader(source, self.schema, None)
-        except Exception as error:
-            raise DecodeError(str(error)) from error
-        if source.tell() != len(raw):
-            raise DecodeError("bytes after the record")
-        return dict(record)
+    Logical types are left as what they are stored in: a timestamp-millis is an int. With a `header`, every value
+    begins with it, and what begins otherwise is decoded by `other`.
+    """
+    codec: Codec = (COMPILED or generate).Codec(parse(schema), header, other)
+    return codec
 
 
 @cache
 def topic_codec(name: str) -> Codec:
-    """Codec of the schema in schemas/NAME.avsc."""
-    return _Fastavro(json.loads((Path(__file__).parent / f"{name}.avsc").read_text()))
+    """Single-object codec of the schema schemas/NAME.avsc, which also reads every version in its history."""
+    schema = versions.current(name)
+    return codec_for(schema, MARKER + rabin(schema), _Older(name, schema))
+
+
+class _Older:
+    """Decodes what was written with a released version of a schema, as the current version sees it."""
+
+    def __init__(self, name: str, reader: Any) -> None:
+        self.name = name
+        self.reader = fastavro.parse_schema(stored(reader))
+        self.writers: dict[bytes, tuple[Codec, Any]] = {}
+        for version in versions.released(name):
+            self.writers[rabin(version.schema)] = codec_for(version.schema), fastavro.parse_schema(version.schema)
+
+    def __call__(self, raw: bytes) -> Any:
+        if not raw.startswith(MARKER) or len(raw) < HEADER_BYTES:
+            raise DecodeError(
+                f"expected single-object Avro, which begins with {MARKER.hex()} and 8 bytes of fingerprint; "
+                f"got {len(raw)} bytes that begin with {raw[:HEADER_BYTES].hex() or 'nothing'}"
+            )
+        fingerprint = raw[len(MARKER) : HEADER_BYTES]
+        if fingerprint not in self.writers:
+            raise UnknownFingerprint(fingerprint.hex(), self.name)
+        codec, writer = self.writers[fingerprint]
+        body = raw[HEADER_BYTES:]
+        codec.decode(body)  # what comes out well here cannot lead fastavro to take memory without end
+        try:
+            return fastavro.schemaless_reader(BytesIO(body), writer, self.reader)
+        except (SchemaResolutionError, ValueError, KeyError, TypeError) as error:
+            raise DecodeError(f"{self.name}: cannot be read as the current version: {error}") from error

@@ -91,6 +91,5 @@ DEAD_LETTERS = Topic(
 )
 
 CATALOGUE: dict[str, Topic] = {
-    topic.name: topic
-    for topic in (EVENTS_METRICS, PREDICTIONS_ANOMALY, ALERTS_CANDIDATES, ALERTS, DEAD_LETTERS)
+    topic.name: topic for topic in (EVENTS_METRICS, PREDICTIONS_ANOMALY, ALERTS_CANDIDATES, ALERTS, DEAD_LETTERS)
 }
