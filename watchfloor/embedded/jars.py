@@ -85,3 +85,7 @@ def fetch(folder: Path) -> None:
                 f"It can be tried again at any time.\n{(done.stdout + done.stderr)[-2000:]}"
             )
         (Path(temporary) / "jars").rename(folder)
+
+
+if __name__ == "__main__":
+    print(jars(Path(".watchfloor")))
