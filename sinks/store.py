@@ -1,0 +1,99 @@
+"""ClickHouse as the sinks see it: requests, and errors sorted by what must be done about them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.httputil import get_pool_manager
+from urllib3.exceptions import HTTPError
+
+from sinks.errors import Mismatch, Refused, Unavailable
+
+# Error numbers that speak of the data themselves: sending them again cannot help.
+ABOUT_DATA = {
+    6, 26, 27, 33, 38, 41, 53, 69, 70, 72, 117, 131, 190, 321, 349, 376, 407, 469, 675, 676,
+}  # fmt: skip
+# Error numbers that speak of tables, columns or rights: no data would be taken.
+ABOUT_TABLES = {16, 20, 36, 47, 60, 81, 164, 192, 193, 194, 497, 516}
+# Servers limit how many; each inserting thread needs one.
+CONNECTIONS = 16
+
+INSERT_SETTINGS = {"async_insert": 0, "insert_deduplicate": 1, "wait_end_of_query": 1}
+
+
+class Store:
+    """One database at one ClickHouse. May be used from several threads at a time."""
+
+    def __init__(self, url: str, user: str, password: str, database: str, timeout_s: float = 60.0) -> None:
+        self.url = url
+        self.database = database
+        self._user = user
+        self._password = password
+        self._timeout_s = timeout_s
+        self._client: Client | None = None
+
+    def client(self) -> Client:
+        """The connected client. Raises Unavailable or Mismatch (rights)."""
+        if self._client is None:
+            try:
+                self._client = clickhouse_connect.get_client(
+                    dsn=self.url,
+                    username=self._user,
+                    password=self._password,
+                    compress=False,
+                    autogenerate_session_id=False,
+                    connect_timeout=5,
+                    send_receive_timeout=self._timeout_s,
+                    pool_mgr=get_pool_manager(maxsize=CONNECTIONS),
+                )
+            except (ClickHouseError, HTTPError, OSError) as error:
+                raise sorted_error(error) from error
+        return self._client
+
+    def command(self, statement: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run a statement without a result. Raises Unavailable, Refused or Mismatch."""
+        client = self.client()
+        try:
+            client.command(statement, parameters=dict(parameters or {}))
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise sorted_error(error) from error
+
+    def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows by column name. Raises Unavailable, Refused or Mismatch."""
+        client = self.client()
+        try:
+            return list(client.query(statement, parameters=dict(parameters or {})).named_results())
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise sorted_error(error) from error
+
+    def insert(self, table: str, columns: Sequence[str], native: bytes, token: str) -> None:
+        """Store one block, whole or not at all; a block under a token that was stored before is dropped.
+
+        Raises Unavailable (unknown whether it is stored: send it again under the same token), Refused or Mismatch.
+        """
+        client = self.client()
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
+        try:
+            client.raw_insert(f"{quoted(self.database)}.{quoted(table)}", columns, native, settings, "Native")
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise sorted_error(error) from error
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def sorted_error(error: Exception) -> Unavailable | Refused | Mismatch:
+    """The error by what must be done about it; what is not known is treated as passing."""
+    text = " ".join(str(error).split())
+    found = re.search(r"Code: (\d+)", text)
+    code = (error.code if isinstance(error, DatabaseError) else None) or (int(found[1]) if found else 0)
+    if code in ABOUT_DATA:
+        return Refused(code, text)
+    if code in ABOUT_TABLES:
+        return Mismatch(f"ClickHouse refuses for a reason that data cannot mend: {text}")
+    return Unavailable(text)

@@ -1,0 +1,212 @@
+"""Which topic fills which tables: the columns that the writer sends. The tables themselves are made by migrations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemas import topics
+from schemas.topics import Topic
+
+DAY_MS = 86_400_000
+
+# What a row is told about its record, beside the record's own fields.
+PARTITION = "@partition"
+OFFSET = "@offset"
+TIMESTAMP = "@timestamp"
+
+WORD = "LowCardinality(String)"
+TIME = "DateTime64(3, 'UTC')"
+FIGURES = "Map(LowCardinality(String), Float64)"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: str  # as ClickHouse writes it
+    field: str  # field of the record, or one of PARTITION, OFFSET, TIMESTAMP
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as the writer sees it. `month_of`: the record's field whose month is the row's partition."""
+
+    name: str
+    month_of: str
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @property
+    def types(self) -> list[str]:
+        return [column.type for column in self.columns]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a topic's records go.
+
+    `judged_elsewhere`: anyone may write to the topic, and its agent judges each record, so what is wrong here is
+    skipped and counted. In the topics that we write ourselves, it becomes a dead letter.
+    """
+
+    topic: Topic
+    tables: tuple[Table, ...]
+    judged_elsewhere: bool = False
+    any_time: bool = False  # a time that cannot be is stored as 1970 instead of refusing the record
+
+    @property
+    def month_of(self) -> str:
+        return self.tables[0].month_of
+
+
+def columns(text: str, place: tuple[str, str] = ("source_partition", "source_offset")) -> tuple[Column, ...]:
+    """Columns from lines of `name type` or `name type = field`, with the record's place and time at the end."""
+    out = []
+    for line in text.strip().splitlines():
+        name, _, rest = line.strip().partition(" ")
+        kind, _, field = rest.partition(" = ")
+        out.append(Column(name, SHORT.get(kind, kind), field or name))
+    return (
+        *out,
+        Column(place[0], "Int32", PARTITION),
+        Column(place[1], "Int64", OFFSET),
+        Column("record_time", TIME, TIMESTAMP),
+    )
+
+
+SHORT = {"word": WORD, "time": TIME, "figures": FIGURES, "number?": "Nullable(Float64)", "words": f"Array({WORD})"}
+
+PREDICTIONS = Table(
+    "predictions",
+    "event_time",
+    columns("""
+        tenant_id word
+        prediction_id UUID
+        event_id String
+        subject word
+        model word
+        model_version word
+        calibration_version word
+        feature_set word
+        slot word
+        event_time time
+        probability Float64
+        interval_low number?
+        interval_high number?
+        interval_width number?
+        label_set_90 words
+        label_set_95 words
+        label_set_99 words
+        calibration_score number?
+        risk_level word
+        decision word
+        certified Bool
+        control_offset Int64
+        features Array(Nullable(Float64))
+        contributions figures
+        detail figures
+        advice Nullable(String)
+        held_out Bool
+        fallback_reason Nullable(String)
+        scored_by word
+    """),
+)
+METRIC_SAMPLES = Table(
+    "metric_samples",
+    "occurred_at",
+    columns("""
+        tenant_id word
+        event_id String
+        host word
+        occurred_at time
+        cpu_percent number?
+        memory_percent number?
+        disk_read_bytes_per_s number?
+        disk_write_bytes_per_s number?
+        db_connections number?
+        db_query_ms number?
+        queue_depth number?
+        request_latency_ms number?
+        error_rate number?
+        extra figures
+    """),
+)
+ALERT_COLUMNS = columns("""
+    tenant_id word
+    alert_id UUID
+    seq Int32
+    fingerprint String
+    kind word
+    subject word
+    metric word
+    direction word
+    state word
+    severity word
+    opened_at time
+    updated_at time
+    resolved_at Nullable(DateTime64(3, 'UTC'))
+    count Int64
+    held_back Int32
+    event_id String
+    previous_alert_id Nullable(UUID)
+    score Float64
+    value number?
+    expected number?
+    limit_value number? = limit
+    summary String
+    evidence figures
+    by word
+    reason word
+    runbook word
+""")
+ALERTS = Table("alerts", "opened_at", ALERT_COLUMNS)
+ALERT_EVENTS = Table("alert_events", "opened_at", ALERT_COLUMNS)
+DEAD_LETTERS = Table(
+    "dead_letters",
+    "source_timestamp",
+    columns(
+        """
+        tenant_id word
+        source_topic word
+        source_partition Int32
+        source_offset Int64
+        source_timestamp time
+        agent word
+        error_class word
+        message String
+        key Nullable(String)
+        value Nullable(String)
+        headers Array(Tuple(name String, value Nullable(String)))
+        """,
+        place=("letter_partition", "letter_offset"),
+    ),
+)
+
+ROUTES: tuple[Route, ...] = (
+    Route(topics.EVENTS_METRICS, (METRIC_SAMPLES,), judged_elsewhere=True),
+    Route(topics.PREDICTIONS_ANOMALY, (PREDICTIONS,)),
+    Route(topics.ALERTS, (ALERTS, ALERT_EVENTS)),
+    Route(topics.DEAD_LETTERS, (DEAD_LETTERS,), any_time=True),
+)
+TABLES: tuple[Table, ...] = tuple(table for route in ROUTES for table in route.tables)
+
+# ClickHouse keeps a DateTime64(3) outside these years, too, but nobody can be meant by it.
+FIRST_MS = 0  # 1970
+LAST_MS = 7_258_118_400_000  # 2200
+# In a topic that anyone may write to, wilder times would cut a block, and make a partition, each.
+DRIFT_MS = 400 * DAY_MS
+
+
+def objection(route: Route, record: Mapping[str, Any], key: bytes | None, timestamp: int) -> str | None:
+    """Why a decoded record gets no row; None when it does."""
+    time = record[route.month_of]
+    if not FIRST_MS <= time < LAST_MS:
+        return f"{route.month_of} is {time}, which is not between the years 1970 and 2200"
+    if route.judged_elsewhere:
+        if abs(time - timestamp) > DRIFT_MS:
+            return f"{route.month_of} is more than 400 days away from the time of its publishing"
+        if route.topic.key_of(record) != key:
+            return f"the key is {key!r}, but the record belongs under {route.topic.key_of(record)!r}"
+    return None
