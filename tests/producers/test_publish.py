@@ -1,0 +1,73 @@
+"""The publishing function against a real broker."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import Message
+
+from producers.publish import Accepted, Publisher, Unacknowledged
+from producers.records import Rejected
+from schemas.topics import EVENTS_METRICS
+from tests.producers.conftest import PARTITIONS, decoded
+from watchfloor.embedded.ports import free_port
+
+pytestmark = pytest.mark.kafka
+
+
+def event(number: int, **more: Any) -> dict[str, Any]:
+    host = f"host-{number % 7}"
+    record = {"tenant_id": "acme", "event_id": f"e{number}", "host": host, "occurred_at": 1_772_366_400_000 + number}
+    return record | more
+
+
+def test_records_are_acknowledged_in_their_partition(
+    kafka: str, topics: str, written: Callable[[], list[Message]]
+) -> None:
+    records = [event(number, cpu_percent=float(number)) for number in range(3_000)]
+    with Publisher(kafka, prefix=topics) as publisher:
+        outcomes = publisher.publish(EVENTS_METRICS, records, [record["occurred_at"] for record in records])
+    assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+    messages = written()
+    by_place = {(message.partition(), message.offset()): message for message in messages}
+    for record, outcome in zip(records, outcomes, strict=True):
+        assert isinstance(outcome, Accepted)
+        message = by_place[outcome.partition, outcome.offset]
+        assert decoded([message])[0]["event_id"] == record["event_id"]
+        assert message.key() == f"acme|{record['host']}".encode()
+        assert message.timestamp()[1] == record["occurred_at"]
+        assert message.partition() == EVENTS_METRICS.partition_of(message.key() or b"", PARTITIONS)
+    order = [record["event_id"] for record in decoded(messages) if record["host"] == "host-3"]
+    assert order == [record["event_id"] for record in records if record["host"] == "host-3"]
+
+
+def test_bad_records_are_named_and_the_others_go_on(
+    kafka: str, topics: str, written: Callable[[], list[Message]]
+) -> None:
+    before = len(written())
+    batch = [event(1), event(2, cpu_percent="high"), event(3, extra={"x" * 9_000_000: 1.0}), event(4)]
+    with Publisher(kafka, prefix=topics) as publisher:
+        first, second, third, fourth = publisher.publish(EVENTS_METRICS, batch)
+    assert isinstance(first, Accepted)
+    assert isinstance(second, Rejected)
+    assert second.field == "cpu_percent"
+    assert isinstance(third, Rejected)
+    assert "too large" in third.reason
+    assert isinstance(fourth, Accepted)
+    assert len(written()) == before + 2
+
+
+def test_a_topic_that_is_not_there_is_a_refusal(kafka: str, topics: str) -> None:
+    with Publisher(kafka, prefix=f"{topics}no.", limit_s=4) as publisher:
+        (outcome,) = publisher.publish(EVENTS_METRICS, [event(1)])
+    assert isinstance(outcome, Rejected)
+    assert "Unknown topic" in outcome.reason
+
+
+def test_without_a_broker_the_call_ends_in_time_and_says_so() -> None:
+    started = time.monotonic()
+    with Publisher(f"127.0.0.1:{free_port()}", limit_s=1.0) as publisher:
+        (outcome,) = publisher.publish(EVENTS_METRICS, [event(1)])
+    assert isinstance(outcome, Unacknowledged)
+    assert time.monotonic() - started < 5
