@@ -1,6 +1,7 @@
 """The `watchfloor` command. Commands are imported when they are asked for, so that help is instant."""
 
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -31,6 +32,17 @@ class Commands(click.Group):
             return None
         command: click.Command = import_module(f"watchfloor.commands.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            from watchfloor.settings import in_words
+
+            text = in_words(error)
+            if text is None:
+                raise
+            raise click.ClickException(f"the settings are not usable.\n{text}") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -1,15 +1,26 @@
 """The one settings class: WATCHFLOOR_* variables first, then what the running `watchfloor up` wrote, then defaults."""
 
 import json
+import os
+import re
 import socket
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+PREFIX = "WATCHFLOOR_"
 ENDPOINTS = "run/endpoints.json"
+TOPIC_CHARACTERS = re.compile(r"[a-zA-Z0-9._-]*")
+# Where the tests find servers that run already; not settings of the product.
+TEST_VARIABLES = {"WATCHFLOOR_TEST_KAFKA", "WATCHFLOOR_TEST_CLICKHOUSE", "WATCHFLOOR_FAULTS_HOME"}
+
+
+class EndpointsError(ValueError):
+    """The file of a running instance's endpoints cannot be read."""
 
 
 class RunningInstance(PydanticBaseSettingsSource):
@@ -19,21 +30,26 @@ class RunningInstance(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        home = self.current_state.get("home") or self.config.get("home") or Path(".watchfloor")
-        path = Path(home) / ENDPOINTS
-        if not path.exists():
+        path = Path(self.current_state.get("home") or Settings.model_fields["home"].default) / ENDPOINTS
+        try:
+            found: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:
             return {}
-        found: dict[str, Any] = json.loads(path.read_text())
+        except ValueError as error:
+            raise EndpointsError(f"{path} is not JSON ({error}); remove it and start `watchfloor up` again") from error
         return found
 
 
 class Settings(BaseSettings):
     """Settings of every process. Durations are in the unit of their name."""
 
-    model_config = SettingsConfigDict(env_prefix="WATCHFLOOR_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
     home: Path = Field(Path(".watchfloor"), description="Folder of everything that this instance stores.")
-    profile: Literal["dev", "staging", "prod"] = Field("dev", description="Where this instance runs.")
+    profile: Literal["dev", "staging", "prod"] = Field(
+        "dev", description="Where this instance runs. In prod, Kafka and ClickHouse are never started, only used."
+    )
+    jars: Path | None = Field(None, description="Folder of Kafka's jars, where they cannot be fetched.")
 
     kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port separated by commas.")
     prefix: str = Field("", description="Put before every topic and group name; isolates one run from another.")
@@ -44,12 +60,48 @@ class Settings(BaseSettings):
     clickhouse: str = Field("http://127.0.0.1:8123", description="HTTP interface of ClickHouse.")
     clickhouse_user: str = Field("default", description="User at ClickHouse.")
     clickhouse_password: SecretStr = Field(SecretStr(""), description="Password at ClickHouse.")
-    database: str = Field("watchfloor", description="Database of the tables and views.")
+    database: str = Field(
+        "watchfloor", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", description="Database of the tables and views."
+    )
 
     tenant: str = Field("local", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Tenant of this host's metrics.")
     host: str = Field(default_factory=socket.gethostname, description="Name of this host in its metrics.")
     sample_seconds: float = Field(60.0, ge=1.0, description="Time between two samples of this host.")
-    metrics_port: int = Field(0, ge=0, description="Port of a process's Prometheus figures; 0 takes a free one.")
+    metrics_address: str = Field("127.0.0.1", description="Address on which processes serve Prometheus figures.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of Prometheus figures; 0 takes a free one.")
+
+    @field_validator("kafka")
+    @classmethod
+    def check_servers(cls, value: str) -> str:
+        for server in value.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"{server!r} is not host:port; expected for example kafka-1:9092,kafka-2:9092")
+        return value
+
+    @field_validator("clickhouse")
+    @classmethod
+    def check_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected an address such as http://clickhouse:8123")
+        if parts.username or parts.password:
+            raise ValueError("user and password belong in WATCHFLOOR_CLICKHOUSE_USER and _PASSWORD, not in the address")
+        return value
+
+    @field_validator("prefix")
+    @classmethod
+    def check_prefix(cls, value: str) -> str:
+        if not TOPIC_CHARACTERS.fullmatch(value) or len(value) > 100:
+            raise ValueError("a prefix is at most 100 letters, digits, dots, underscores and dashes")
+        return value
+
+    @model_validator(mode="after")
+    def check_production(self) -> Self:
+        unset = [PREFIX + name.upper() for name in ("kafka", "clickhouse") if name not in self.model_fields_set]
+        if self.profile == "prod" and unset:
+            raise ValueError(f"profile prod uses servers of yours: set {' and '.join(unset)}")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -66,3 +118,28 @@ class Settings(BaseSettings):
     def run(self) -> Path:
         """Folder where processes say which ports they took."""
         return self.home / "run"
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field of Settings."""
+    return PREFIX + field.upper()
+
+
+def unknown_variables() -> list[str]:
+    """WATCHFLOOR_* variables of the environment that mean nothing: misspelt, as a rule."""
+    known = {variable(field) for field in Settings.model_fields} | TEST_VARIABLES
+    return sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+
+
+def in_words(error: ValueError) -> str | None:
+    """What is wrong with the settings, a line for each; None when the error is not one of settings."""
+    if isinstance(error, EndpointsError):
+        return str(error)
+    if not isinstance(error, ValidationError) or error.title != Settings.__name__:
+        return None
+    lines = []
+    for one in error.errors():
+        name = variable(str(one["loc"][0])) if one["loc"] else "Settings"
+        came = "" if name == "Settings" or name.endswith("PASSWORD") else f"={one['input']!r}"
+        lines.append(f"{name}{came}: {one['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)
