@@ -1,0 +1,137 @@
+"""State of the metrics agent: one object per host, stored as many small parts."""
+
+import struct
+from collections.abc import Callable
+from typing import ClassVar, Self
+
+from models import anomaly, metrics
+from streams.repeats import Repeats
+from streams.runs import Run
+
+EXTRA_LIMIT = 32
+"""Custom metrics scored per host; those that come first stay."""
+
+Read = Callable[[bytes], bytes | None]
+Parts = list[tuple[bytes, bytes | None]]
+
+HEAD, REPEAT, NAME, NOVELTY, STATIC, RUN = b"h", b"i", b"n", b"d", b"s", b"r"
+_HEAD = struct.Struct(">qQIIHB")
+_SLOT = struct.Struct(">H")
+
+RUN_CODES = {
+    (kind, direction): bytes([number, other])
+    for number, kind in enumerate(("metric_anomaly", "metric_static"))
+    for other, direction in enumerate(("up", "down", "none"))
+}
+"""Name of a run's part, by (kind of alert, direction); never renumbered, they are in the changelog."""
+
+
+def nothing(part: bytes) -> None:
+    """What is stored of a metric that is seen for the first time."""
+
+
+class Watch:
+    """One metric of one host: its detectors, and those of its fingerprints that fire.
+
+    Attributes:
+        slot: number of the metric in the host's state; the nine come first, in their order.
+        runs: by (kind of alert, direction).
+    """
+
+    __slots__ = ("_touched", "limit", "name", "novelty", "runs", "slot")
+
+    def __init__(self, slot: int, name: str, read: Read) -> None:
+        self.slot, self.name = slot, name
+        place = bytes([slot])
+        self.novelty = anomaly.detector(name)
+        self.novelty.load(lambda part: read(NOVELTY + place + part))
+        self.limit = anomaly.static_limit(name)
+        if self.limit is not None:
+            self.limit.load(lambda part: read(STATIC + place + part))
+        self.runs: dict[tuple[str, str], Run] = {}
+        self._touched: set[tuple[str, str]] = set()
+        for what, code in RUN_CODES.items():
+            raw = read(RUN + place + code)
+            if raw is not None:
+                self.runs[what] = Run.unpack(raw)
+
+    def touch(self, what: tuple[str, str]) -> None:
+        """To be called when the run of this fingerprint began, changed or ended."""
+        self._touched.add(what)
+
+    def changes(self) -> Parts:
+        place = bytes([self.slot])
+        out: Parts = [(NOVELTY + place + part, raw) for part, raw in self.novelty.changes()]
+        if self.limit is not None:
+            out += [(STATIC + place + part, raw) for part, raw in self.limit.changes()]
+        for what in sorted(self._touched):
+            run = self.runs.get(what)
+            out.append((RUN + place + RUN_CODES[what], None if run is None else run.pack()))
+        self._touched.clear()
+        return out
+
+
+class HostState:
+    """What is known of one host.
+
+    Attributes:
+        newest: occurred_at of the newest sample, epoch milliseconds; -1 before the first.
+        repeats: samples that were dropped because they had come before.
+        late: samples that were older than the newest.
+        memory: the ids of the last samples.
+    """
+
+    name: ClassVar[str] = "host"
+    version: ClassVar[int] = 1
+
+    def __init__(self, read: Read) -> None:
+        self._stored = read(HEAD) or _HEAD.pack(-1, 0, 0, 0, 0, 0)
+        self.newest, count, self.repeats, self.late, created, extras = _HEAD.unpack(self._stored)
+        self.memory = Repeats.load(count, lambda slot: read(REPEAT + _SLOT.pack(slot)))
+        self._watches: dict[str, Watch] = {}
+        self._extras: dict[str, int] = {}
+        self._new_names: list[str] = []
+        for slot, name in enumerate(metrics.NAMES):
+            if created >> slot & 1:
+                self._watches[name] = Watch(slot, name, read)
+        for slot in range(len(metrics.NAMES), len(metrics.NAMES) + extras):
+            stored = read(NAME + bytes([slot]))
+            if stored is None:
+                raise ValueError(f"the name of custom metric {slot} is missing in the state")
+            name = stored.decode()
+            self._extras[name] = slot
+            self._watches[name] = Watch(slot, name, read)
+
+    @classmethod
+    def load(cls, key: bytes, read: Read) -> Self:
+        return cls(read)
+
+    def watch(self, name: str) -> Watch | None:
+        """The detectors of a metric, made when it is seen for the first time; None past the limit of custom ones."""
+        found = self._watches.get(name)
+        if found is not None:
+            return found
+        if name in metrics.BY_NAME:
+            slot = metrics.NAMES.index(name)
+        elif len(self._extras) < EXTRA_LIMIT:
+            slot = self._extras[name] = len(metrics.NAMES) + len(self._extras)
+            self._new_names.append(name)
+        else:
+            return None
+        self._watches[name] = Watch(slot, name, nothing)
+        return self._watches[name]
+
+    def changes(self) -> Parts:
+        out: Parts = [(REPEAT + _SLOT.pack(slot), raw) for slot, raw in self.memory.changes()]
+        out += [(NAME + bytes([self._extras[name]]), name.encode()) for name in self._new_names]
+        self._new_names.clear()
+        created = 0
+        for name, watch in self._watches.items():
+            if name in metrics.BY_NAME:
+                created |= 1 << watch.slot
+            out += watch.changes()
+        head = _HEAD.pack(self.newest, self.memory.count, self.repeats, self.late, created, len(self._extras))
+        if head != self._stored:
+            out.append((HEAD, head))
+            self._stored = head
+        return out

@@ -1,0 +1,256 @@
+"""The metrics agent: samples of hosts in; a prediction for each, and candidates for alerts, out.
+
+Novelty and static limits open alerts; the rest of the way is the alert agent's (streams.alerts).
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any
+
+from models import metrics
+from models.alerts import RANK, fingerprint
+from models.anomaly.severity import RISK, severity_of
+from models.identity import derived_id, prediction_id
+from models.metrics import show, show_range
+from schemas import topics
+from streams.host_state import EXTRA_LIMIT, HostState, Watch
+from streams.repeats import Seen
+from streams.runs import Finding, Run
+from streams.runtime import Agent, Frame
+
+MODEL, VERSION, FEATURE_SET, SLOT = "anomaly", "novelty-1", "metrics-1", "champion"
+
+THRESHOLD = 0.5
+"""A score from here on fires."""
+
+KINDS = ("metric_anomaly", "metric_static")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Event = Mapping[str, Any]
+Findings = Mapping[str, Finding]
+"""What fires on one metric, by kind of alert."""
+
+_nine = itemgetter(*metrics.NAMES)
+
+
+def process(frame: Frame) -> None:
+    events = frame.decode()
+    predictions: list[dict[str, Any]] = []
+    candidates: list[dict[str, Any]] = []
+    for record, event in zip(frame.records, events, strict=True):
+        wrong = metrics.fault(event)
+        if wrong is not None:
+            frame.reject(record, "InvalidEvent", wrong)
+            continue
+        host = frame.state.live(topics.EVENTS_METRICS.key_of(event), HostState)
+        seen = host.memory.meet(event["event_id"], content(event))
+        if seen is Seen.CONFLICT:
+            frame.reject(record, "ConflictingEvent", f"event_id {event['event_id']!r} came before with other content")
+        elif seen is Seen.REPEAT:
+            host.repeats += 1
+        elif event["occurred_at"] < host.newest:
+            host.late += 1
+            age = host.newest - event["occurred_at"]
+            predictions.append(prediction(event, {}, [], f"late: {age} ms older than the newest sample of its host"))
+        else:
+            host.newest = event["occurred_at"]
+            predictions.append(score(host, event, candidates))
+    frame.send(topics.PREDICTIONS_ANOMALY, predictions)
+    frame.send(topics.ALERTS_CANDIDATES, candidates)
+
+
+def content(event: Event) -> str:
+    """Everything of a sample but its identity, the same however it was encoded."""
+    return repr((event["occurred_at"], _nine(event), sorted(event["extra"].items())))
+
+
+def score(host: HostState, event: Event, candidates: list[dict[str, Any]]) -> dict[str, Any]:
+    """Score and learn one sample; its prediction. What the alert agent should hear is added to `candidates`."""
+    moment = EPOCH + timedelta(milliseconds=event["occurred_at"])
+    detail: dict[str, float] = {}
+    firing: list[Finding] = []
+    unscored: list[str] = []
+    for name, value in measured(event):
+        watch = host.watch(name)
+        if watch is None:
+            unscored.append(name)
+            continue
+        findings = look(watch, event["host"], moment, value, detail)
+        if findings or watch.runs:
+            candidates += tell(watch, event, value, findings)
+            firing += findings.values()
+    fallback = None
+    if unscored:
+        fallback = f"custom metrics past the limit of {EXTRA_LIMIT} per host were not scored: {', '.join(unscored)}"
+    return prediction(event, detail, firing, fallback[:1000] if fallback else None)
+
+
+def measured(event: Event) -> Iterator[tuple[str, float]]:
+    """The metrics that a sample has, the nine first; custom ones in the order of their names."""
+    for name in metrics.NAMES:
+        value = event[name]
+        if value is not None:
+            yield name, value
+    extra = event["extra"]
+    for name in sorted(extra):
+        yield name, extra[name]
+
+
+def look(watch: Watch, host: str, moment: datetime, value: float, detail: dict[str, float]) -> dict[str, Finding]:
+    """Let every detector of a metric see a value; what fires, by kind of alert. The scores go into `detail`."""
+    findings: dict[str, Finding] = {}
+    novelty = round(watch.novelty.update(moment, value), 4)
+    detail[f"{watch.name}/novelty"] = novelty
+    if novelty >= THRESHOLD:
+        findings["metric_anomaly"] = novel(watch, host, value, novelty)
+    if watch.limit is not None:
+        passed = round(watch.limit.update(moment, value), 4)
+        detail[f"{watch.name}/static"] = passed
+        if passed >= THRESHOLD:
+            findings["metric_static"] = over_limit(watch, host, value, passed)
+    return findings
+
+
+def novel(watch: Watch, host: str, value: float, score: float) -> Finding:
+    why = watch.novelty.explain()
+    expected, low, high = why["expected"], why["usual_low"], why["usual_high"]
+    return Finding(
+        direction=why["direction"],
+        severity=severity_of(watch.name, score, abs(value - expected)),
+        score=score,
+        expected=expected,
+        limit=None,
+        summary=f"{watch.name} {show(watch.name, value)} on {host}: "
+        f"usual {show_range(watch.name, low, high)} at this hour",
+        evidence={"usual_low": low, "usual_high": high},
+    )
+
+
+def over_limit(watch: Watch, host: str, value: float, score: float) -> Finding:
+    rule = watch.limit
+    return Finding(
+        direction="up",
+        severity=rule.severity,
+        score=score,
+        expected=None,
+        limit=rule.limit,
+        summary=f"{watch.name} {show(watch.name, value)} on {host}: over the limit of {show(watch.name, rule.limit)}",
+        evidence={},
+    )
+
+
+def tell(watch: Watch, event: Event, value: float, findings: Findings) -> Iterator[dict[str, Any]]:
+    """Candidates of one metric: what begins, gets worse, goes on into another minute, or ends."""
+    time = event["occurred_at"]
+    for kind in KINDS:
+        finding = findings.get(kind)
+        if finding is None:
+            for what in sorted(watch.runs):
+                if what[0] == kind:
+                    watch.touch(what)
+                    run = watch.runs[what]
+                    if run.rest(kind, time):
+                        del watch.runs[what]
+                        yield clear(watch.name, what, run, event, value)
+            continue
+        what = (kind, finding.direction)
+        watch.touch(what)
+        found = watch.runs.get(what)
+        if found is None:
+            found = watch.runs[what] = Run.begin(finding.severity, time)
+        elif not found.fire(finding.severity, time):
+            continue
+        yield firing(watch.name, kind, finding, found, event, value)
+
+
+def firing(name: str, kind: str, finding: Finding, run: Run, event: Event, value: float) -> dict[str, Any]:
+    return candidate(event, kind, name, finding.direction, "firing") | {
+        "severity": finding.severity,
+        "samples": run.told(),
+        "score": finding.score,
+        "value": value,
+        "expected": finding.expected,
+        "limit": finding.limit,
+        "summary": finding.summary,
+        "evidence": finding.evidence,
+    }
+
+
+def clear(name: str, what: tuple[str, str], run: Run, event: Event, value: float) -> dict[str, Any]:
+    kind, direction = what
+    return candidate(event, kind, name, direction, "clear") | {
+        "severity": run.severity,
+        "samples": run.told(),
+        "score": 0.0,
+        "value": value,
+        "expected": None,
+        "limit": None,
+        "summary": f"{name} {show(name, value)} on {event['host']}: {run.clean} clean samples",
+        "evidence": {},
+    }
+
+
+def candidate(event: Event, kind: str, metric: str, direction: str, phase: str) -> dict[str, Any]:
+    """What all candidates of a sample have in common."""
+    tenant, host = event["tenant_id"], event["host"]
+    same = fingerprint(tenant, kind, host, metric, direction)
+    return {
+        "tenant_id": tenant,
+        "candidate_id": derived_id(same, event["event_id"], phase),
+        "kind": kind,
+        "subject": host,
+        "metric": metric,
+        "direction": direction,
+        "fingerprint": same,
+        "phase": phase,
+        "event_id": event["event_id"],
+        "event_time": event["occurred_at"],
+    }
+
+
+def prediction(
+    event: Event, detail: Mapping[str, float], firing: list[Finding], fallback_reason: str | None
+) -> dict[str, Any]:
+    """The prediction record of a sample; without detail it was not scored, and says why in `fallback_reason`."""
+    tenant, event_id = event["tenant_id"], event["event_id"]
+    severity = max((finding.severity for finding in firing), key=RANK.__getitem__, default=None)
+    return {
+        "tenant_id": tenant,
+        "prediction_id": prediction_id(tenant, MODEL, SLOT, event_id),
+        "event_id": event_id,
+        "subject": event["host"],
+        "model": MODEL,
+        "model_version": VERSION,
+        "calibration_version": "none",
+        "feature_set": FEATURE_SET,
+        "slot": SLOT,
+        "event_time": event["occurred_at"],
+        "probability": max(detail.values(), default=0.0),
+        "interval_low": None,
+        "interval_high": None,
+        "interval_width": None,
+        "label_set_90": None,
+        "label_set_95": None,
+        "label_set_99": None,
+        "calibration_score": None,
+        "risk_level": "LOW" if severity is None else RISK[severity],
+        "decision": "clear" if severity is None else "alert",
+        "certified": False,
+        "control_offset": -1,
+        "features": list(_nine(event)),
+        "contributions": None,
+        "detail": dict(detail),
+        "advice": None,
+        "held_out": False,
+        "fallback_reason": fallback_reason,
+        "scored_by": "stream",
+    }
+
+
+METRICS = Agent(
+    name="metrics",
+    input=topics.EVENTS_METRICS,
+    outputs=(topics.PREDICTIONS_ANOMALY, topics.ALERTS_CANDIDATES),
+    process=process,
+)

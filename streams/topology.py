@@ -1,0 +1,7 @@
+"""Every agent of the pipeline, in the order of the data's way."""
+
+from streams.alerts import ALERTS
+from streams.metrics import METRICS
+from streams.runtime import Agent
+
+AGENTS: tuple[Agent, ...] = (METRICS, ALERTS)
