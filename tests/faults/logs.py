@@ -56,11 +56,7 @@ def logged(message: Message) -> Logged:
 
 def partitions(servers: str, topic: str) -> int:
     """Partition count; raises LookupError when the topic does not exist."""
-    found = (
-        AdminClient({"bootstrap.servers": servers, "log_level": 0})
-        .list_topics(topic, timeout=20)
-        .topics[topic]
-    )
+    found = AdminClient({"bootstrap.servers": servers, "log_level": 0}).list_topics(topic, timeout=20).topics[topic]
     if not found.partitions:
         raise LookupError(f"topic {topic!r} does not exist: {found.error}")
     return len(found.partitions)
@@ -78,9 +74,7 @@ def end_offsets(servers: str, topic: str) -> list[int]:
         client.close()
 
 
-def read(
-    servers: str, topic: str, isolation: str = "read_committed", within: float = 120.0
-) -> list[list[Logged]]:
+def read(servers: str, topic: str, isolation: str = "read_committed", within: float = 120.0) -> list[list[Logged]]:
     """Every record of every partition from the first to the present end.
 
     Raises TimeoutError when an end is not reached within the time (seconds), for example because a

@@ -51,31 +51,26 @@ class Oracle:
         named = {topic.name: topic for agent in self.agents for topic in agent.outputs}
         return [*named.values(), topics.DEAD_LETTERS]
 
-    def judge(self) -> Agreement:
-        """Compare every output topic, every state and every MARK with the offline driver's."""
+    def judge(self, states: bool = True) -> Agreement:
+        """Compare every output topic and, with `states`, every state and MARK with the offline driver's."""
         agreement = Agreement()
-        counts = {
-            topic.name: logs.partitions(self.servers, self.physical(topic.name)) for topic in self.outputs()
-        }
+        counts = {topic.name: logs.partitions(self.servers, self.physical(topic.name)) for topic in self.outputs()}
         due: dict[str, list[list[list[Pair]]]] = defaultdict(list)
         for agent in self.agents:
             source = self.physical(agent.input.name)
             counts[agent.input.name] = logs.partitions(self.servers, source)
-            changelog = logs.read(self.servers, self.physical(agent.changelog))
+            changelog = logs.read(self.servers, self.physical(agent.changelog)) if states else None
             for partition, records in enumerate(logs.read(self.servers, source)):
                 outcome = run(agent, records, partition=partition, counts=counts, source=source)
                 for topic in self.outputs():
                     due[topic.name].append(
-                        [
-                            outcome.outputs.get((topic.name, number), [])
-                            for number in range(counts[topic.name])
-                        ]
+                        [outcome.outputs.get((topic.name, number), []) for number in range(counts[topic.name])]
                     )
-                verdict = judge_changelog(
-                    f"state of {agent.name}-{partition}", source, outcome, changelog[partition]
-                )
-                agreement.verdicts.append(verdict)
-                agreement.frames += verdict.found
+                if changelog is not None:
+                    what = f"state of {agent.name}-{partition}"
+                    verdict = judge_changelog(what, records, outcome, changelog[partition])
+                    agreement.verdicts.append(verdict)
+                    agreement.frames += verdict.found
             if agent is self.agents[0]:
                 agreement.events = sum(map(len, logs.read(self.servers, source)))
         for topic in self.outputs():
@@ -93,6 +88,15 @@ class Oracle:
             for (topic, _), rows in run(agent, records, partition=partition, source=source).outputs.items():
                 found[topic] += len(rows)
         return found
+
+    def behind(self, agent: Agent) -> int:
+        """Records of the agent's input that its MARKs do not cover yet."""
+        marked = [
+            max((_position(one) for one in records if one.key == MARK_KEY), default=0)
+            for records in logs.read(self.servers, self.physical(agent.changelog))
+        ]
+        source = logs.read(self.servers, self.physical(agent.input.name))
+        return sum(one.offset >= marked[number] for number, records in enumerate(source) for one in records)
 
     def _refusals(self, agreement: Agreement) -> None:
         """Which record with which intent was refused for which reason."""
@@ -127,18 +131,23 @@ def identity_of(topic: Topic) -> Any:
     return identity
 
 
-def judge_changelog(what: str, source: str, outcome: Outcome, records: Sequence[logs.Logged]) -> Verdict:
-    """The MARKs are the frame log: they must only grow and end at the end; what they cover must be the state."""
+def _position(one: logs.Logged) -> int:
+    (offset,) = Mark.decode(one.value or b"").offsets.values()
+    return offset
+
+
+def judge_changelog(
+    what: str, source: Sequence[logs.Logged], outcome: Outcome, records: Sequence[logs.Logged]
+) -> Verdict:
+    """The MARKs are the frame log: they only grow and end at the input's end; the rest folds to the state."""
     state: dict[bytes, bytes] = {}
     position, clock, marks = -1, -1, 0
     verdict = Verdict(what)
     for one in records:
         key = one.key or b""
         if key == MARK_KEY:
-            mark = Mark.decode(one.value or b"")
-            (offset,) = mark.offsets.values()
-            verdict.out_of_order += offset <= position or mark.clock < clock
-            position, clock, marks = offset, mark.clock, marks + 1
+            verdict.out_of_order += _position(one) <= position
+            position, clock, marks = _position(one), Mark.decode(one.value or b"").clock, marks + 1
         elif one.value is None:
             state.pop(key, None)
         else:
@@ -147,6 +156,8 @@ def judge_changelog(what: str, source: str, outcome: Outcome, records: Sequence[
     verdict.lost = len(outcome.state.keys() - state.keys())
     verdict.doubled = len(state.keys() - outcome.state.keys())
     verdict.different = sum(state[key] != raw for key, raw in outcome.state.items() if key in state)
+    if source and position <= source[-1].offset:
+        verdict.remarks.append(f"the last MARK is at {position}, the input ends at {source[-1].offset}")
     if clock != outcome.clock:
-        verdict.remarks.append(f"the clock of {source} ends at {clock}, offline at {outcome.clock}")
+        verdict.remarks.append(f"the clock ends at {clock}, offline at {outcome.clock}")
     return verdict

@@ -1,0 +1,143 @@
+"""A whole system of real processes in one folder: broker, database, workers, sinks."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas import topics
+from streams.runtime.agent import Agent
+from tests.faults.processes import Process
+from tests.faults.tables import Database
+from watchfloor.embedded.clickhouse import Engine
+from watchfloor.embedded.kafka import Broker
+
+
+class Cluster:
+    """Broker and database of one home folder; workers and sinks of one scenario at a time, under its prefix.
+
+    Everything is a process that can be killed; `kill` and `start` of a server keep its data and its port.
+    """
+
+    def __init__(self, home: Path, session_timeout_ms: int = 10_000) -> None:
+        self.home = home
+        self.session_timeout_ms = session_timeout_ms
+        self.broker = Broker(home)
+        self.database = Engine(home)
+        self.prefix = ""
+        self.partitions = 4
+        self.processes: dict[str, Process] = {}
+
+    def __enter__(self) -> Self:
+        self.broker.start()
+        self.database.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():
+            process.kill()
+        self.database.stop()
+        self.broker.stop()
+
+    @property
+    def servers(self) -> str:
+        return self.broker.address
+
+    @property
+    def database_name(self) -> str:
+        return "faults_" + "".join(char if char.isalnum() else "_" for char in self.prefix)
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "WATCHFLOOR_HOME": str(self.home),
+            "WATCHFLOOR_KAFKA": self.servers,
+            "WATCHFLOOR_PREFIX": self.prefix,
+            "WATCHFLOOR_PARTITIONS": str(self.partitions),
+            "WATCHFLOOR_SESSION_TIMEOUT_MS": str(self.session_timeout_ms),
+            "WATCHFLOOR_CLICKHOUSE": self.database.url,
+            "WATCHFLOOR_CLICKHOUSE_USER": self.database.user,
+            "WATCHFLOOR_CLICKHOUSE_PASSWORD": self.database.password,
+            "WATCHFLOOR_DATABASE": self.database_name,
+        }
+
+    # -- topics -------------------------------------------------------------------------------------------
+
+    def prepare(self, prefix: str, partitions: int, agents: Iterable[Agent]) -> None:
+        """A fresh prefix with the topics that the agents need; their changelogs keep every record."""
+        self.prefix, self.partitions = prefix, partitions
+        agents = list(agents)
+        plain = {topics.DEAD_LETTERS.name}
+        for agent in agents:
+            plain |= {agent.input.name, *(topic.name for topic in agent.outputs)}
+        keep = {"cleanup.policy": "delete", "retention.ms": "-1"}
+        self.create(
+            NewTopic(prefix + name, partitions, 1, config=keep)
+            for name in sorted(plain | {agent.changelog for agent in agents})
+        )
+
+    def create(self, new: Iterable[NewTopic]) -> None:
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        for made in admin.create_topics(list(new), operation_timeout=30).values():
+            made.result(30)
+
+    def remove(self) -> None:
+        """Delete the prefix's topics: a broker with many partitions takes long to come back."""
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        names = [name for name in admin.list_topics(timeout=20).topics if name.startswith(self.prefix)]
+        for gone in admin.delete_topics(names, operation_timeout=30).values():
+            gone.result(30)
+
+    # -- tables -------------------------------------------------------------------------------------------
+
+    def migrate(self) -> None:
+        """A fresh database of this prefix with the product's tables. Raises CalledProcessError."""
+        command = [sys.executable, "-m", "watchfloor", "db", "migrate"]
+        subprocess.run(command, env={**os.environ, **self.environment()}, check=True, capture_output=True)
+
+    @property
+    def tables(self) -> Database:
+        return Database(self.database.url, self.database.user, self.database.password, self.database_name)
+
+    # -- processes ----------------------------------------------------------------------------------------
+
+    def python(self, name: str, arguments: list[str], **more: str) -> Process:
+        """A process of this Python, started."""
+        process = Process(
+            name,
+            [sys.executable, *arguments],
+            self.environment() | more,
+            self.home / "logs" / f"{self.prefix}{name}.log",
+        )
+        self.processes[name] = process
+        process.start()
+        return process
+
+    def named(self, kind: str) -> list[Process]:
+        """The running processes whose name starts with `kind`, for example worker or sink."""
+        return [one for name, one in self.processes.items() if name.startswith(kind) and one.alive]
+
+    def any(self, kind: str, draw: random.Random) -> Process:
+        return draw.choice(self.named(kind))
+
+    def figures(self, name: str) -> str | None:
+        """Address of a process's Prometheus figures, once it has written where they are."""
+        path = self.home / "run" / f"{name}.json"
+        if not path.exists():
+            return None
+        return str(json.loads(path.read_text())["metrics"])
+
+    def stop_processes(self) -> list[str]:
+        """End workers and sinks in order. Returns the names of those that had to be killed."""
+        late = [process.name for process in self.processes.values() if not process.stop()]
+        self.processes.clear()
+        return late
+
+
+def default_home() -> Path:
+    return Path(os.environ.get("WATCHFLOOR_FAULTS_HOME", ".watchfloor/faults")).absolute()

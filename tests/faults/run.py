@@ -1,0 +1,154 @@
+"""Running a scenario from an empty prefix to its judgement."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import streams.topology
+import tests.faults.topology
+from schemas import topics
+from sinks.tables import ROUTES, Table
+from streams.runtime.agent import Agent
+from tests.faults import logs
+from tests.faults.cluster import Cluster
+from tests.faults.compare import Verdict
+from tests.faults.load import Load
+from tests.faults.oracle import Oracle
+from tests.faults.recovery import Recovery, Watch, born, recoveries
+from tests.faults.samples import Fleet
+from tests.faults.scenarios import Scenario
+from tests.faults.stage import Stage
+from tests.faults.tables import judge
+from tests.faults.waiting import until
+
+
+@dataclass(slots=True)
+class Result:
+    """What a scenario showed."""
+
+    name: str
+    title: str
+    seed: int
+    seconds: float = 0.0
+    events: int = 0
+    frames: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    verdicts: list[Verdict] = field(default_factory=list)
+    recovery: list[Recovery] = field(default_factory=list)
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    refused: dict[str, dict[str, int]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    def total(self, what: str) -> int:
+        return sum(int(getattr(verdict, what)) for verdict in self.verdicts)
+
+    @property
+    def exact(self) -> bool:
+        return bool(self.verdicts) and not self.remarks and all(verdict.exact for verdict in self.verdicts)
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "exact": self.exact,
+            "lost": self.total("lost"),
+            "doubled": self.total("doubled"),
+            "different": self.total("different"),
+            "verdicts": [verdict.figures() for verdict in self.verdicts],
+        }
+
+
+def agents_of(scenario: Scenario) -> Sequence[Agent]:
+    return streams.topology.AGENTS if scenario.agents == "product" else tests.faults.topology.AGENTS
+
+
+def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
+    """Run it and judge it. What goes wrong in the system is in the result; what goes wrong in the run is raised."""
+    result = Result(scenario.name, scenario.title, seed)
+    started = time.monotonic()
+    agents = agents_of(scenario)
+    cluster.prepare(f"{scenario.name}-{uuid4().hex[:6]}-", scenario.partitions, agents)
+    if scenario.sinks:
+        cluster.migrate()
+    oracle = Oracle(cluster.servers, cluster.prefix, agents)
+    stage = set_up(cluster, scenario, seed, agents)
+    try:
+        stage.wait_flowing()
+        stage.rest(scenario.settle, scenario.settle)
+        scenario.script(stage)
+        stage.load.stop()
+        stage.wait_until(oracle.expected(agents[0])[topics.PREDICTIONS_ANOMALY.name])
+        settle(cluster, scenario, oracle, stage)
+    finally:
+        stage.load.stopping.set()
+        stage.watch.stop()
+        for name in cluster.stop_processes():
+            stage.remarks.append(f"{name} did not stop within 15 s")
+    agreement = oracle.judge(states=scenario.agents in ("product", "counter"))
+    result.verdicts = agreement.verdicts
+    if scenario.sinks:
+        result.verdicts += [
+            judge(cluster.servers, cluster.prefix, cluster.tables, table, route.topic)
+            for route in ROUTES
+            for table in route.tables
+        ]
+    result.seconds = time.monotonic() - started
+    result.events, result.frames = agreement.events, agreement.frames
+    result.faults = Counter(fault.kind for fault in stage.faults)
+    result.recovery = recoveries(stage.watch, stage.faults)
+    result.dead_letters = agreement.dead_letters
+    for (intent, reason), count in sorted(agreement.refused.items()):
+        result.refused.setdefault(intent, {})[reason or "taken"] = count
+    result.remarks = stage.remarks
+    cluster.remove()
+    return result
+
+
+def set_up(cluster: Cluster, scenario: Scenario, seed: int, agents: Sequence[Agent]) -> Stage:
+    """Workers and sinks started, outputs watched, load flowing."""
+    load = Load(
+        cluster.servers,
+        cluster.prefix + agents[0].input.name,
+        scenario.partitions,
+        scenario.rate,
+        Fleet(seed, odd=scenario.odd),
+        scenario.bad,
+        scenario.bad_seconds,
+    )
+    watched = cluster.prefix + topics.PREDICTIONS_ANOMALY.name
+    watch = Watch(cluster.servers, watched, scenario.partitions, born)
+    stage = Stage(cluster, random.Random(seed), load, watch, scenario.agents, scenario.dynamic)
+    for number in range(scenario.workers):
+        stage.start_worker(f"worker-{number}")
+    for number in range(scenario.sinks):
+        stage.start_sink(f"sink-{number}")
+    watch.start()
+    load.start()
+    return stage
+
+
+def settle(cluster: Cluster, scenario: Scenario, oracle: Oracle, stage: Stage) -> None:
+    """Wait until the later agents and the tables have followed; who never follows is judged as he stands."""
+    for agent in oracle.agents[1:]:
+        await_end(stage, f"records before agent {agent.name}", partial(oracle.behind, agent))
+    if scenario.sinks:
+        for route in ROUTES:
+            if not route.judged_elsewhere:
+                want = sum(map(len, logs.read(cluster.servers, cluster.prefix + route.topic.name)))
+                what = f"rows before table {route.tables[-1].name}"
+                await_end(stage, what, partial(missing, cluster, route.tables[-1], want))
+
+
+def missing(cluster: Cluster, table: Table, want: int) -> int:
+    return max(0, want - cluster.tables.count(table))
+
+
+def await_end(stage: Stage, what: str, left: Callable[[], int], within: float = 60.0) -> None:
+    try:
+        until(lambda: not left(), within, "the end", every=0.5)
+    except TimeoutError:
+        stage.remarks.append(f"{left()} {what} after {within:g} s")

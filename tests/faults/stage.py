@@ -1,0 +1,132 @@
+"""A scenario under way: load flows, outputs are watched, and things are done to the processes."""
+
+import random
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.faults.cluster import Cluster
+from tests.faults.load import Load
+from tests.faults.processes import Process
+from tests.faults.recovery import Fault, Watch
+from tests.faults.waiting import until
+
+Kind = Literal["product", "counter", "at_least_once", "exactly_once"]
+"""What runs: the product's agents, the fault tests' own counter, or the same counting on stock Faust."""
+
+FIRST_OUTPUT_S = 90.0
+
+
+@dataclass(slots=True)
+class Stage:
+    """What a scenario's script works with. Every verb notes the fault at the moment when it was done."""
+
+    cluster: Cluster
+    draw: random.Random
+    load: Load
+    watch: Watch
+    kind: Kind
+    dynamic: bool = False
+    faults: list[Fault] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    # -- starting -----------------------------------------------------------------------------------------
+
+    def start_worker(self, name: str, **env: str) -> Process:
+        folder = str(self.cluster.home / "stock" / f"{self.cluster.prefix}{name}")
+        stock = ["-m", "tests.faults.stock", "--datadir", folder, "worker", "--without-web", "-l", "info"]
+        options = ["--name", name, *(["--dynamic"] if self.dynamic else [])]
+        match self.kind:
+            case "product":
+                return self.cluster.python(name, ["-m", "watchfloor", "worker", *options], **env)
+            case "counter":
+                return self.cluster.python(name, ["-m", "tests.faults.worker", *options], **env)
+            case guarantee:
+                return self.cluster.python(name, stock, WATCHFLOOR_GUARANTEE=guarantee, **env)
+
+    def start_sink(self, name: str = "sink-0") -> Process:
+        return self.cluster.python(name, ["-m", "watchfloor", "sink", "--name", name])
+
+    def note(self, kind: str, target: str = "", counted: bool = True) -> Fault:
+        fault = Fault(time.time(), kind, target, counted)
+        self.faults.append(fault)
+        return fault
+
+    # -- faults -------------------------------------------------------------------------------------------
+
+    def rest(self, low: float, high: float) -> None:
+        """Let the load flow for a seeded time between two bounds in seconds."""
+        time.sleep(self.draw.uniform(low, high))
+
+    def kill(self, kind: str) -> None:
+        """kill -9 a random process of the kind, and start it again at once."""
+        process = self.cluster.any(kind, self.draw)
+        process.kill()
+        self.note(f"kill {kind}", process.name, counted=kind == "worker")
+        process.start()
+
+    def join(self, name: str) -> None:
+        self.start_worker(name)
+        self.note("join", name)
+
+    def leave(self, name: str) -> None:
+        """End a worker in order; one that does not leave within 15 s is a defect."""
+        self.note("leave", name)
+        if not self.cluster.processes[name].stop():
+            self.remarks.append(f"{name} did not leave within 15 s")
+
+    def suspend(self, name: str, seconds: float) -> None:
+        """SIGSTOP, long enough that the group goes on without it, then SIGCONT: a zombie wakes."""
+        process = self.cluster.processes[name]
+        process.freeze()
+        self.note("stop", name)
+        time.sleep(seconds)
+        process.thaw()
+        self.note("continue", name)
+
+    def kill_broker(self, away: float = 2.0) -> None:
+        """kill -9 the broker and bring it back; recovery counts from the moment at which it answers again."""
+        self.cluster.broker.kill()
+        self.note("kill broker", counted=False)
+        time.sleep(away)
+        self.cluster.broker.start()
+        self.note("broker back")
+
+    def kill_database(self, away: float = 1.0) -> None:
+        self.cluster.database.kill()
+        self.note("kill database", counted=False)
+        time.sleep(away)
+        self.cluster.database.start()
+        self.note("database back", counted=False)
+
+    # -- waiting ------------------------------------------------------------------------------------------
+
+    def wait_recovered(self, within: float = 90.0) -> None:
+        """Wait until every partition has new outputs since the last fault; a scenario judges, this only paces."""
+        fault = self.faults[-1]
+        try:
+            until(lambda: self.watch.recovery(fault) is not None, within, f"output after {fault.kind}")
+        except TimeoutError as error:
+            self.remarks.append(str(error))
+
+    def wait_flowing(self) -> None:
+        """Wait for the first output of every partition. Raises RuntimeError when a process ended instead."""
+
+        def flows() -> bool:
+            for process in self.cluster.processes.values():
+                if not process.alive:
+                    raise RuntimeError(f"{process.name} ended by itself:\n{process.tail()}")
+            return len(self.watch.seen) == self.watch.partitions
+
+        until(flows, FIRST_OUTPUT_S, "output of every partition")
+
+    def wait_until(self, count: int, quiet: float = 30.0) -> None:
+        """Wait until the watched topic holds that many outputs, or nothing has come for `quiet` seconds."""
+        started = time.time()
+        until(
+            lambda: self.watch.count >= count or time.time() - max(self.watch.last, started) > quiet,
+            600,
+            "the end of the outputs",
+        )
+        if self.watch.count < count:
+            self.remarks.append(f"the outputs ended at {self.watch.count} of {count}")
