@@ -1,6 +1,7 @@
-"""`watchfloor alerts` against a real broker."""
+"""`watchfloor alerts` against a real broker and a real engine."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas import topics
+from sinks.migrate import migrate
+from sinks.store import Store
+from tests.conftest import Access
 from watchfloor.cli import main
 
 NOON = 1_790_000_040_000
@@ -136,3 +140,77 @@ def test_a_wrong_time_is_said() -> None:
     result = CliRunner().invoke(main, ["alerts", "tail", "--since", "yesterday"])
     assert result.exit_code == 2
     assert "expected 90s, 15m, 2h, 7d, begin or an ISO 8601 time, got 'yesterday'" in result.stderr
+
+
+def test_help_names_the_commands() -> None:
+    result = CliRunner().invoke(main, ["alerts", "--help"])
+    assert result.exit_code == 0
+    assert "tail" in result.stdout
+    assert "list" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def tables(clickhouse: Access, database: str) -> dict[str, str]:
+    """Settings of a database with five alerts, one of them resolved and one in two versions."""
+    migrate(Store(clickhouse.url, clickhouse.user, clickhouse.password, database))
+    stored = [
+        alert(1, severity="WARNING"),
+        alert(2, severity="WARNING"),
+        alert(2, seq=2, severity="CRITICAL"),
+        alert(3, state="resolved"),
+        alert(4, tenant_id="umbrella", state="acknowledged"),
+        alert(5, opened_at=NOON - 1000),
+    ]
+    rows = [to_row(each) for each in stored]
+    client = clickhouse.client(database)
+    client.insert("alerts", [list(row.values()) for row in rows], list(rows[0]))
+    client.close()
+    return {
+        "WATCHFLOOR_CLICKHOUSE": clickhouse.url,
+        "WATCHFLOOR_CLICKHOUSE_USER": clickhouse.user,
+        "WATCHFLOOR_CLICKHOUSE_PASSWORD": clickhouse.password,
+        "WATCHFLOOR_DATABASE": database,
+    }
+
+
+def to_row(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as a row of the table alerts."""
+    times = {
+        name: datetime.fromtimestamp(record[name] / 1000, UTC)
+        for name in ("opened_at", "updated_at", "resolved_at")
+        if record[name] is not None
+    }
+    place = {"source_partition": 0, "source_offset": 0, "record_time": times["updated_at"]}
+    return {name: value for name, value in record.items() if name != "limit"} | times | place
+
+
+def list_open(tables: dict[str, str], *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["alerts", "list", *arguments], env=tables)
+
+
+@pytest.mark.clickhouse
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [([], [2, 5, 4, 1]), (["--tenant", "umbrella"], [4]), (["--tenant", "nobody"], [])]
+)
+def test_list_json_has_the_worst_first(tables: dict[str, str], arguments: list[str], expected: list[int]) -> None:
+    result = list_open(tables, "--json", *arguments)
+    assert result.exit_code == 0, result.output
+    found = [json.loads(text) for text in result.stdout.splitlines()]
+    assert [each["count"] for each in found] == expected
+    assert all(each["updated_at"] == NOON + each["count"] * 1000 for each in found)
+
+
+@pytest.mark.clickhouse
+def test_list_for_people(tables: dict[str, str]) -> None:
+    result = list_open(tables, "--tenant", "umbrella")
+    assert result.stdout == (
+        "2026-09-21 14:14:04Z HIGH     acknowledged umbrella cpu_percent 97 % on web-4: usual 12-35 % at this hour"
+        "  (opened, 4 samples) 00000000\n"
+    )
+    assert list_open(tables, "--tenant", "nobody").stdout == "No alert of nobody is open.\n"
+
+
+def test_list_without_a_database_says_what_to_do() -> None:
+    result = list_open({"WATCHFLOOR_CLICKHOUSE": "http://127.0.0.1:1"})
+    assert result.exit_code == 1
+    assert "Is it running (`watchfloor up`)?" in result.stderr

@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-import clickhouse_connect
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from rich.console import Console
 from rich.text import Text
@@ -17,6 +15,8 @@ from rich.text import Text
 from models.alerts import RANK
 from schemas import topics
 from schemas.codec import DecodeError
+from sinks.store import quoted
+from watchfloor.commands.db import ask, open_store
 from watchfloor.settings import Settings
 
 COLOURS = {"INFO": "cyan", "WARNING": "yellow", "HIGH": "dark_orange", "CRITICAL": "bold red"}
@@ -29,8 +29,8 @@ SELECT tenant_id, toString(alert_id) AS alert_id, seq, fingerprint, kind, subjec
     toUnixTimestamp64Milli(opened_at) AS opened_at, toUnixTimestamp64Milli(updated_at) AS updated_at, count,
     held_back, toString(previous_alert_id) AS previous_alert_id, score, value, expected, limit_value AS limit,
     summary, reason, runbook
-FROM v_alerts
-WHERE state IN ('open', 'acknowledged') AND ({tenant:String} = '' OR tenant_id = {tenant:String})
+FROM {database}.v_alerts
+WHERE state IN ('open', 'acknowledged') AND ({{tenant:String}} = '' OR tenant_id = {{tenant:String}})
 ORDER BY opened_at
 """
 
@@ -102,21 +102,8 @@ def tail(
 def list_open(tenant: str | None, as_json: bool) -> None:
     """List the alerts that are open or acknowledged, the worst first, as ClickHouse has them."""
     settings = Settings()
-    try:
-        client = clickhouse_connect.get_client(
-            dsn=settings.clickhouse,
-            username=settings.clickhouse_user,
-            password=settings.clickhouse_password.get_secret_value(),
-            database=settings.database,
-            connect_timeout=int(TIMEOUT_S),
-        )
-        rows = list(client.query(QUERY, parameters={"tenant": tenant or ""}).named_results())
-        client.close()
-    except ClickHouseError as error:
-        raise click.ClickException(
-            f"cannot read the alerts from ClickHouse at {settings.clickhouse}: {str(error).splitlines()[0]}. "
-            "Is it running (`watchfloor up`), and are the tables there (`watchfloor db migrate`)?"
-        ) from error
+    store = open_store(settings)
+    rows = ask(settings, lambda: store.query(QUERY.format(database=quoted(store.database)), {"tenant": tenant or ""}))
     rows.sort(key=lambda row: (-RANK[row["severity"]], row["opened_at"]))
     show = _printer(as_json)
     for row in rows:
