@@ -248,9 +248,12 @@ class _Encoder(_Lines):
 
     def write_record(self, node: Node, value: str) -> list[str]:
         self.add(f"if type({value}) is not dict: raise TypeError")
+        # Every field must be there and nothing else: with no defaults the count says it, for a missing one raises.
         names = frozenset(field.name for field in node.fields)
-        with self.block(f"if len({value}) != {len(names)}:"):
-            self.add(f"if not {self.constant(repr(names))}.issuperset({value}): raise KeyError")
+        test = f"len({value}) != {len(names)}"
+        if any(field.default is not None for field in node.fields):
+            test = f"not {self.constant(repr(names))}.issuperset({value})"
+        self.add(f"if {test}: raise KeyError")
         parts: list[str] = []
         index = 0
         for run in _runs(node):

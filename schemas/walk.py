@@ -49,9 +49,9 @@ def write(node: Node, value: Any, out: bytearray, at: str) -> None:
             out += varint(number)
         case "float" | "double" if isinstance(value, Real) and not isinstance(value, bool):
             try:
-                out += (FLOAT if node.kind == "float" else DOUBLE).pack(value)
-            except OverflowError as error:
-                raise EncodeError(f"{at}: {SHORT.repr(value)} is too large for a {node}") from error
+                out += (FLOAT if node.kind == "float" else DOUBLE).pack(float(value))
+            except OverflowError:
+                raise EncodeError(f"{at}: {SHORT.repr(value)} is too large for a {node}") from None
         case "bytes" if isinstance(value, BYTES):
             raw = bytes(value)
             out += varint(len(raw)) + raw
@@ -61,7 +61,7 @@ def write(node: Node, value: Any, out: bytearray, at: str) -> None:
             try:
                 raw = value.encode()
             except UnicodeEncodeError as error:
-                raise EncodeError(f"{at}: {SHORT.repr(value)} is no valid Unicode: {error.reason}") from error
+                raise EncodeError(f"{at}: {SHORT.repr(value)} is no valid Unicode: {error.reason}") from None
             out += varint(len(raw)) + raw
         case "enum" if isinstance(value, str) and value in node.symbols:
             out += varint(node.symbols.index(value))
@@ -173,7 +173,7 @@ class _Source:
             return raw.decode()
         except UnicodeDecodeError as error:
             bad = self.at - len(raw) + error.start
-            raise DecodeError(f"{what}: no valid UTF-8 at byte {bad}: {error.reason}") from error
+            raise DecodeError(f"{what}: no valid UTF-8 at byte {bad}: {error.reason}") from None
 
     def block(self, node: Node, what: str) -> int:
         """Number of items in the next block; 0 at the end."""
