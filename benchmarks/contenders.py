@@ -141,7 +141,7 @@ CONTENDERS = {
 
 def peer_versions() -> dict[str, str]:
     """Versions of the peers as pinned."""
-    found = {}
+    found: dict[str, str] = {}
     for name in ("quixstreams", "bytewax"):
         pins = dict(line.split("==") for line in (PEERS / f"{name}.txt").read_text().split() if "==" in line)
         found |= {name: pins[name], f"confluent-kafka of {name}": pins["confluent-kafka"]}
