@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 PREFIX = "WATCHFLOOR_"
 ENDPOINTS = "run/endpoints.json"
+Profile = Literal["dev", "staging", "prod"]
 TOPIC_CHARACTERS = re.compile(r"[a-zA-Z0-9._-]*")
 # Where the tests find servers that run already; not settings of the product.
 TEST_VARIABLES = {"WATCHFLOOR_TEST_KAFKA", "WATCHFLOOR_TEST_CLICKHOUSE", "WATCHFLOOR_FAULTS_HOME"}
@@ -45,30 +46,37 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
-    home: Path = Field(Path(".watchfloor"), description="Folder of everything that this instance stores.")
-    profile: Literal["dev", "staging", "prod"] = Field(
-        "dev", description="Where this instance runs. In prod, Kafka and ClickHouse are never started, only used."
+    home: Path = Field(default=Path(".watchfloor"), description="Folder of everything that this instance stores.")
+    profile: Profile = Field(
+        default="dev",
+        description="Where this instance runs. In prod, Kafka and ClickHouse are never started, only used.",
     )
-    jars: Path | None = Field(None, description="Folder of Kafka's jars, where they cannot be fetched.")
+    jars: Path | None = Field(default=None, description="Folder of Kafka's jars, where they cannot be fetched.")
 
-    kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port separated by commas.")
-    prefix: str = Field("", description="Put before every topic and group name; isolates one run from another.")
-    partitions: int = Field(2, ge=1, description="Partitions of each keyed topic when it is created.")
-    replication: int = Field(1, ge=1, description="Replicas of each topic when it is created.")
-    session_timeout_ms: int = Field(10_000, ge=1_000, description="A silent worker's partitions move after this.")
+    kafka: str = Field(default="127.0.0.1:9092", description="Bootstrap servers, host:port separated by commas.")
+    prefix: str = Field(default="", description="Put before every topic and group name; isolates one run from another.")
+    partitions: int = Field(default=2, ge=1, description="Partitions of each keyed topic when it is created.")
+    replication: int = Field(default=1, ge=1, description="Replicas of each topic when it is created.")
+    session_timeout_ms: int = Field(
+        default=10_000, ge=1_000, description="A silent worker's partitions move after this."
+    )
 
-    clickhouse: str = Field("http://127.0.0.1:8123", description="HTTP interface of ClickHouse.")
-    clickhouse_user: str = Field("default", description="User at ClickHouse.")
-    clickhouse_password: SecretStr = Field(SecretStr(""), description="Password at ClickHouse.")
+    clickhouse: str = Field(default="http://127.0.0.1:8123", description="HTTP interface of ClickHouse.")
+    clickhouse_user: str = Field(default="default", description="User at ClickHouse.")
+    clickhouse_password: SecretStr = Field(default=SecretStr(""), description="Password at ClickHouse.")
     database: str = Field(
-        "watchfloor", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", description="Database of the tables and views."
+        default="watchfloor", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", description="Database of the tables and views."
     )
 
-    tenant: str = Field("local", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Tenant of this host's metrics.")
+    tenant: str = Field(
+        default="local", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Tenant of this host's metrics."
+    )
     host: str = Field(default_factory=socket.gethostname, description="Name of this host in its metrics.")
-    sample_seconds: float = Field(60.0, ge=1.0, description="Time between two samples of this host.")
-    metrics_address: str = Field("127.0.0.1", description="Address on which processes serve Prometheus figures.")
-    metrics_port: int = Field(0, ge=0, le=65535, description="Port of Prometheus figures; 0 takes a free one.")
+    sample_seconds: float = Field(default=60.0, ge=1.0, description="Time between two samples of this host.")
+    metrics_address: str = Field(
+        default="127.0.0.1", description="Address on which processes serve Prometheus figures."
+    )
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of Prometheus figures; 0 takes a free one.")
 
     @field_validator("kafka")
     @classmethod

@@ -10,7 +10,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from watchfloor.embedded.jars import jars, java
+from watchfloor.embedded.jars import KAFKA_VERSION, jars, java
 from watchfloor.embedded.ports import free_port
 from watchfloor.embedded.server import Server, ServerError
 
@@ -62,6 +62,7 @@ class Broker(Server):
     """
 
     name = "kafka"
+    what = f"Kafka {KAFKA_VERSION} broker"
 
     def __init__(self, home: Path, port: int = 0, heap_mb: int = 768) -> None:
         super().__init__(home / "kafka")
@@ -75,6 +76,10 @@ class Broker(Server):
     def address(self) -> str:
         """What clients take as bootstrap servers."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def where(self) -> str:
+        return self.address
 
     @property
     def configuration(self) -> Path:

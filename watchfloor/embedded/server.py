@@ -23,6 +23,7 @@ class Server(ABC):
     """
 
     name: str
+    what: str
     start_limit_s = 60.0
     stop_limit_s = 20.0
 
@@ -41,6 +42,11 @@ class Server(ABC):
     @abstractmethod
     def answers(self) -> bool:
         """Whether clients are served now. Returns within about a second."""
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """Where clients reach it."""
 
     def environment(self) -> dict[str, str]:
         """The environment of the process."""

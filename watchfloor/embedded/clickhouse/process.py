@@ -23,6 +23,7 @@ class Engine(Server):
     """
 
     name = "clickhouse"
+    what = "ClickHouse engine (chDB)"
 
     def __init__(self, home: Path, port: int = 0, password: str = "", user: str = "default") -> None:
         super().__init__(home / "clickhouse")
@@ -34,6 +35,10 @@ class Engine(Server):
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def where(self) -> str:
+        return self.url
 
     @property
     def port_file(self) -> Path:
