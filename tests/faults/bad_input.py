@@ -9,6 +9,7 @@ from typing import Any
 
 from schemas import topics
 from tests.faults.samples import Fleet, Message
+from tests.faults.topology import POISON
 
 BIG = (900_000, 1_040_000, 3_000_000, 10_000_000)
 """Bytes of the big records: around the clients' default limits of 1 MB, and ten times that."""
@@ -123,6 +124,12 @@ def not_utf8(fleet: Fleet) -> tuple[bytes | None, bytes | None]:
     return _key(sample), _encoded(sample).replace(b"QQQQQQQQ", b"\xff\xfe\xc0\xaf\xed\xa0\x80\xf5")
 
 
+def poison(fleet: Fleet) -> tuple[bytes | None, bytes | None]:
+    """A good sample over which the fault tests' own agent raises; for the product it is one host more."""
+    sample = {**_valid(fleet), "host": POISON}
+    return _key(sample), _encoded(sample)
+
+
 def no_value(fleet: Fleet) -> tuple[bytes | None, bytes | None]:
     return _key(_valid(fleet)), None
 
@@ -149,12 +156,13 @@ KINDS: dict[str, Callable[[Fleet], tuple[bytes | None, bytes | None]]] = {
         foreign_tenant,
         bad_tenant,
         not_utf8,
+        poison,
         no_value,
         empty_value,
     )
 }
-LUCKY = frozenset({"flipped", "truncated"})
-"""Kinds of which a few may still be good records."""
+LUCKY = frozenset({"flipped", "poison"})
+"""Kinds that may still be good records."""
 
 
 def mixture(seed: int, count: int, big: int = 40) -> list[str]:

@@ -34,6 +34,7 @@ class Result:
     name: str
     title: str
     seed: int
+    reference: bool = False
     seconds: float = 0.0
     events: int = 0
     frames: int = 0
@@ -68,7 +69,7 @@ def agents_of(scenario: Scenario) -> Sequence[Agent]:
 
 def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
     """Run it and judge it. What goes wrong in the system is in the result; what goes wrong in the run is raised."""
-    result = Result(scenario.name, scenario.title, seed)
+    result = Result(scenario.name, scenario.title, seed, scenario.reference)
     started = time.monotonic()
     agents = agents_of(scenario)
     cluster.prepare(f"{scenario.name}-{uuid4().hex[:6]}-", scenario.partitions, agents)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.faults.stage import Kind, Stage
+from tests.faults.topology import BUG
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,7 @@ class Scenario:
 
     rate: records per second. settle: seconds of quiet load before the first fault. session_ms: the group's session
     timeout. bad: bad records mixed in, over `bad_seconds`. odd: repeats, conflicts and late samples, too.
+    reference: another system, run for comparison; what it loses is a finding, not a failure.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Scenario:
     bad_seconds: float = 60.0
     settle: float = 5.0
     odd: bool = True
+    reference: bool = False
 
 
 def kills(times: int, kind: str = "worker", low: float = 2.0, high: float = 5.0) -> Callable[[Stage], None]:
@@ -36,6 +39,18 @@ def kills(times: int, kind: str = "worker", low: float = 2.0, high: float = 5.0)
         for _ in range(times):
             stage.rest(low, high)
             stage.kill(kind)
+        stage.wait_recovered()
+
+    return script
+
+
+def mixed_kills(times: int, *kinds: str) -> Callable[[Stage], None]:
+    """That many kill -9, each of a random process of a random kind."""
+
+    def script(stage: Stage) -> None:
+        for _ in range(times):
+            stage.rest(3, 7)
+            stage.kill(stage.draw.choice(kinds))
         stage.wait_recovered()
 
     return script
@@ -55,21 +70,21 @@ def paced_kills(times: int, within: float = 90.0) -> Callable[[Stage], None]:
 
 def joins_and_leaves(times: int) -> Callable[[Stage], None]:
     def script(stage: Stage) -> None:
-        for _ in range(times):
+        for number in range(times):
             stage.rest(3, 5)
-            stage.join("worker-extra")
-            stage.rest(4, 6)
-            stage.leave("worker-extra")
+            stage.join(f"worker-extra-{number}")
+            stage.rest(5, 8)
+            stage.leave(f"worker-extra-{number}")
         stage.wait_recovered()
 
     return script
 
 
-def zombies(times: int, seconds: float) -> Callable[[Stage], None]:
-    """One worker after the other sleeps beyond its session and wakes up as a zombie."""
+def zombies(times: int, seconds: float, kind: str = "worker") -> Callable[[Stage], None]:
+    """One process after the other sleeps beyond its session and wakes up as a zombie."""
 
     def script(stage: Stage) -> None:
-        names = [process.name for process in stage.cluster.named("worker")]
+        names = [process.name for process in stage.cluster.named(kind)]
         for number in range(times):
             stage.rest(4, 6)
             stage.suspend(names[number % len(names)], seconds)
@@ -99,8 +114,115 @@ def database_kills(times: int) -> Callable[[Stage], None]:
     return script
 
 
+def database_away(seconds: float) -> Callable[[Stage], None]:
+    def script(stage: Stage) -> None:
+        stage.rest(3, 5)
+        stage.kill_database(seconds)
+        stage.rest(3, 5)
+
+    return script
+
+
+def planted_bug(stage: Stage) -> None:
+    """A release whose agent raises over every record is rolled out, restarted once by its operators, and mended."""
+    for _ in range(2):
+        stage.cluster.processes["worker-0"].stop()
+        stage.start_worker("worker-0", **{BUG: "planted"})
+        stage.note("bug rolled out", counted=False)
+        stage.rest(12, 15)
+    stage.cluster.processes["worker-0"].stop()
+    stage.start_worker("worker-0")
+    stage.note("bug removed")
+    stage.wait_recovered()
+
+
 def calm(seconds: float) -> Callable[[Stage], None]:
     def script(stage: Stage) -> None:
         stage.rest(seconds, seconds)
 
     return script
+
+
+def short(stage: Stage) -> None:
+    """Something of everything, for every test run."""
+    for kind in ("worker", "sink", "worker", "sink", "worker"):
+        stage.rest(2, 4)
+        stage.kill(kind)
+    stage.wait_recovered()
+    stage.kill_database(0.5)
+    stage.rest(2, 3)
+    stage.kill_broker(0.5)
+    stage.wait_recovered()
+
+
+PEERS: dict[Kind, str] = {
+    "counter": "5 kill -9, counting per key, Watchfloor",
+    "at_least_once": "the same on stock Faust with a Table, at_least_once",
+    "exactly_once": "the same on stock Faust with a Table, exactly_once",
+}
+
+SHORT: tuple[Scenario, ...] = (
+    Scenario(
+        "short",
+        "5 kills of worker and sink, broker and database once each",
+        short,
+        workers=2,
+        sinks=1,
+        rate=200,
+    ),
+)
+
+LONG: tuple[Scenario, ...] = (
+    Scenario(
+        "kills",
+        "20 kill -9 of 3 workers and 2 sinks",
+        mixed_kills(20, "worker", "worker", "sink"),
+        workers=3,
+        sinks=2,
+    ),
+    Scenario(
+        "rebalances",
+        "10 joins and 10 leaves of a third worker",
+        joins_and_leaves(10),
+        sinks=1,
+        dynamic=True,
+    ),
+    Scenario("zombies", "SIGSTOP beyond the session, then SIGCONT", zombies(4, 14), workers=3, sinks=1),
+    Scenario("zombie-sinks", "SIGSTOP of a sink beyond the session", zombies(4, 14, "sink"), workers=1, sinks=2),
+    Scenario("broker", "3 kill -9 of the broker", broker_kills(3), workers=3, sinks=1),
+    Scenario("broker-away", "Broker away for 90 s", broker_kills(1, away=90), workers=3, sinks=1),
+    Scenario("database", "5 kill -9 of the database", database_kills(5), workers=1, sinks=1),
+    Scenario("database-away", "Database away for 5 min", database_away(300), workers=1, sinks=1, rate=150),
+    Scenario(
+        "bad-input",
+        "10,000 bad records in live traffic",
+        calm(100),
+        workers=3,
+        sinks=1,
+        rate=150,
+        bad=10_000,
+        bad_seconds=90,
+    ),
+    Scenario(
+        "poison-kills",
+        "5 kill -9 among 1,000 bad records",
+        kills(5, low=4, high=8),
+        agents="counter",
+        bad=1_000,
+        bad_seconds=40,
+    ),
+    Scenario("planted-bug", "A bug that hits every record", planted_bug, agents="counter", workers=1),
+    *(
+        Scenario(
+            f"compare-{kind}".replace("_", "-"),
+            title,
+            paced_kills(5),
+            agents=kind,
+            workers=1,
+            rate=200,
+            odd=False,
+            reference=kind != "counter",
+        )
+        for kind, title in PEERS.items()
+    ),
+)

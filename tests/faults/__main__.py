@@ -1,0 +1,81 @@
+"""python -m tests.faults: the long fault run, a table of what it showed, and what of it belongs into the docs."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from tests.faults.cluster import Cluster
+from tests.faults.report import complaints, figures, show, write_doc, write_json
+from tests.faults.run import Result, run_scenario
+from tests.faults.scenarios import LONG, SHORT, Scenario
+
+DOC = Path(__file__).parents[2] / "docs" / "reliability.md"
+KNOWN = {scenario.name: scenario for scenario in (*SHORT, *LONG)}
+
+
+def chosen(only: str | None) -> list[Scenario]:
+    """The scenarios named, separated by commas; the long list without a name."""
+    if only is None:
+        return list(LONG)
+    names = [name.strip() for name in only.split(",")]
+    for name in names:
+        if name not in KNOWN:
+            raise click.BadParameter(f"no scenario is called {name!r}; there are: {', '.join(KNOWN)}")
+    return [KNOWN[name] for name in names]
+
+
+@click.command()
+@click.option("--only", help="Names of scenarios, separated by commas; all of the long list without it.")
+@click.option("--seed", default=7, show_default=True, help="Of the load, the victims and the moments.")
+@click.option("--home", type=click.Path(path_type=Path), help="Folder for data and logs; kept. Default: temporary.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON at the end.")
+@click.option("--write-json", "write_json_", type=click.Path(path_type=Path), help="Write the figures to this file.")
+@click.option("--write-doc", "write_doc_", is_flag=True, help="Write the table into docs/reliability.md.")
+@click.option("--list", "listing", is_flag=True, help="Name the scenarios and stop.")
+def main(
+    only: str | None,
+    seed: int,
+    home: Path | None,
+    as_json: bool,
+    write_json_: Path | None,
+    write_doc_: bool,
+    listing: bool,
+) -> None:
+    """Kill real processes under load and compare every value that came out with an undisturbed computation.
+
+    Exit code 1 when a scenario was not exact (the rows of other systems are for comparison only).
+    """
+    console = Console(stderr=as_json)
+    if listing:
+        for scenario in KNOWN.values():
+            console.print(f"{scenario.name:24} {scenario.title}")
+        return
+    results: list[Result] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder,
+        Cluster((home or Path(folder)).absolute()) as cluster,
+    ):
+        for scenario in chosen(only):
+            console.print(f"[bold]{scenario.name}[/bold]: {scenario.title} ...")
+            result = run_scenario(cluster, scenario, seed)
+            results.append(result)
+            console.print(f"  {'exact' if result.exact else 'not exact'}, {result.seconds:.0f} s")
+            for complaint in complaints(result):
+                console.print(f"  {complaint}", markup=False, highlight=False)
+    show(results, console)
+    if write_json_ is not None:
+        write_json(write_json_, results)
+    if write_doc_:
+        write_doc(DOC, results)
+    if as_json:
+        click.echo(json.dumps(figures(results), default=str))
+    if not all(result.exact for result in results if not result.reference):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
