@@ -15,7 +15,8 @@ class Topic:
     """One public topic.
 
     Its key in Kafka is the UTF-8 text of tenant_id and the fields in `key`, joined by "|". A `key` of None
-    means that a record keeps the key of the record it came from.
+    means that a record keeps the key of the record it came from. `time` and `id` name the fields with the event
+    time and the identity; `max_message_bytes` is the largest record, where it is not the broker's default.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Topic:
     id: str | None
     retention_ms: int
     doc: str
+    max_message_bytes: int | None = None
 
     @property
     def codec(self) -> Codec:
@@ -88,6 +90,7 @@ DEAD_LETTERS = Topic(
     id=None,
     retention_ms=30 * DAY_MS,
     doc="Records that could not be processed, whole, with the reason.",
+    max_message_bytes=2 << 20,  # the largest record of any other topic, 1 MiB, and the reason
 )
 
 CATALOGUE: dict[str, Topic] = {

@@ -1,0 +1,279 @@
+"""Making a Kafka cluster match the topic catalogue, without ever destroying records or moving keys."""
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from schemas.topics import Topic
+
+LIMIT_S = 30.0
+FOREVER = "-1"
+# Small segments, because only closed ones are compacted: a restore reads what compaction has left.
+CHANGELOG = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(16 << 20),
+    "segment.ms": str(10 * 60_000),
+    "min.cleanable.dirty.ratio": "0.2",
+}
+
+
+class TopicsRefused(Exception):
+    """Changes that would destroy records or move keys; `reasons` says in plain words what to do instead."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__("\n".join(reasons))
+        self.reasons = reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A topic as it should be. `keyed`: records of one key must stay in one partition."""
+
+    name: str
+    partitions: int
+    replication: int
+    keyed: bool
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A topic as it is in the cluster."""
+
+    partitions: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What has to be done: topics to create, partitions to add, settings to change; and what is refused."""
+
+    create: tuple[Wanted, ...] = ()
+    grow: tuple[Wanted, ...] = ()
+    change: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """The steps in plain words."""
+        return [
+            *(
+                f"create {topic.name} with {topic.partitions} partitions, {_listed(topic.config)}"
+                for topic in self.create
+            ),
+            *(f"add partitions to {topic.name}, to have {topic.partitions}" for topic in self.grow),
+            *(
+                f"change {setting} of {name} from {old} to {new}"
+                for name, settings in self.change.items()
+                for setting, (old, new) in settings.items()
+            ),
+        ]
+
+
+def wanted(
+    topics: Iterable[Topic],
+    changelogs: Mapping[str, Topic],
+    *,
+    prefix: str = "",
+    partitions: int,
+    replication: int,
+    forever: bool = False,
+) -> list[Wanted]:
+    """The topics that a cluster should have.
+
+    Args:
+        topics: the public topics.
+        changelogs: name of each agent's changelog, and the agent's input.
+        partitions: of every topic: outputs and state keep the partition number of the input.
+        forever: keep records without end, for isolated prefixes whose records carry old timestamps.
+    """
+    safe = {"min.insync.replicas": "2"} if replication >= 3 else {}
+
+    def public(topic: Topic) -> Wanted:
+        retention = FOREVER if forever else str(topic.retention_ms)
+        config = {"cleanup.policy": "delete", "retention.ms": retention, **safe}
+        if topic.max_message_bytes:
+            config["max.message.bytes"] = str(topic.max_message_bytes)
+        return Wanted(prefix + topic.name, partitions, replication, topic.key is not None, config)
+
+    state = [Wanted(prefix + name, partitions, replication, True, {**CHANGELOG, **safe}) for name in changelogs]
+    return [*(public(topic) for topic in topics), *state]
+
+
+def plan(topics: Iterable[Wanted], found: Mapping[str, Found]) -> Plan:
+    """Compare what is wanted with what is there. Topics that nobody asked for are left alone."""
+    create: list[Wanted] = []
+    grow: list[Wanted] = []
+    change: dict[str, dict[str, tuple[str, str]]] = {}
+    refused: list[str] = []
+    for topic in topics:
+        there = found.get(topic.name)
+        if there is None:
+            create.append(topic)
+            continue
+        if there.partitions != topic.partitions:
+            reason = _partitions_refused(topic, there)
+            if reason:
+                refused.append(reason)
+            else:
+                grow.append(topic)
+        for setting, new in topic.config.items():
+            old = there.config.get(setting, "")
+            if old == new:
+                continue
+            reason = _change_refused(topic.name, setting, old, new)
+            if reason:
+                refused.append(reason)
+            else:
+                change.setdefault(topic.name, {})[setting] = (old, new)
+    return Plan(tuple(create), tuple(grow), change, tuple(refused))
+
+
+def _partitions_refused(topic: Wanted, there: Found) -> str:
+    numbers = f"{topic.name} has {there.partitions} partitions, {topic.partitions} are wanted"
+    keep = f"set WATCHFLOOR_PARTITIONS={there.partitions} to keep them, or use another WATCHFLOOR_PREFIX"
+    if topic.partitions < there.partitions:
+        return f"{numbers}: Kafka cannot remove partitions without their records; {keep}"
+    if topic.keyed:
+        return f"{numbers}: its keys would move to other partitions, away from their state and order; {keep}"
+    return ""
+
+
+def _change_refused(name: str, setting: str, old: str, new: str) -> str:
+    if setting == "cleanup.policy":
+        return (
+            f"{name} has cleanup.policy={old}, {new} is wanted: that would delete records which are still needed; "
+            f"copy what you need, delete the topic by hand and apply again, or use another WATCHFLOOR_PREFIX"
+        )
+    if setting == "retention.ms" and new != FOREVER and (old == FOREVER or int(new) < int(old)):
+        return (
+            f"{name} keeps records for {_days(old)}, {_days(new)} are wanted: older records would be deleted at once; "
+            f"if that is meant, set retention.ms={new} by hand: "
+            f"kafka-configs.sh --alter --topic {name} --add-config retention.ms={new}"
+        )
+    return ""
+
+
+def _days(milliseconds: str) -> str:
+    return "ever" if milliseconds == FOREVER else f"{int(milliseconds) / 86_400_000:g} days"
+
+
+def _listed(config: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in config.items())
+
+
+class Cluster:
+    """A Kafka cluster's topics. Every call ends within its time limit; KafkaException says what went wrong.
+
+    Args:
+        servers: host:port, separated by commas.
+        limit_s: seconds for each request.
+    """
+
+    def __init__(self, servers: str, limit_s: float = LIMIT_S) -> None:
+        self.servers = servers
+        self.limit_s = limit_s
+        self.admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+
+    def partitions(self) -> dict[str, int]:
+        """Every topic whose partitions all have a leader, and their number."""
+        topics = self.admin.list_topics(timeout=self.limit_s).topics
+        return {
+            name: len(topic.partitions)
+            for name, topic in topics.items()
+            if topic.error is None and all(p.error is None and p.leader >= 0 for p in topic.partitions.values())
+        }
+
+    def found(self, names: Iterable[str]) -> dict[str, Found]:
+        """Those of the named topics that exist."""
+        topics = self.admin.list_topics(timeout=self.limit_s).topics
+        counts = {name: len(topics[name].partitions) for name in names if name in topics}
+        configs = self._results(
+            self.admin.describe_configs(
+                [ConfigResource(ResourceType.TOPIC, name) for name in counts], request_timeout=self.limit_s
+            )
+            if counts
+            else {}
+        )
+        return {
+            resource.name: Found(counts[resource.name], {name: entry.value for name, entry in entries.items()})
+            for resource, entries in configs.items()
+        }
+
+    def plan(self, topics: Iterable[Wanted]) -> Plan:
+        """What would have to be done."""
+        topics = list(topics)
+        return plan(topics, self.found(topic.name for topic in topics))
+
+    def apply(self, topics: Iterable[Wanted]) -> Plan:
+        """Make the cluster match, wait until the topics are known, and return what was done.
+
+        Raises TopicsRefused, with nothing changed, when any change would destroy records or move keys.
+        """
+        topics = list(topics)
+        todo = self.plan(topics)
+        if todo.refused:
+            raise TopicsRefused(list(todo.refused))
+        limits = {"operation_timeout": self.limit_s, "request_timeout": self.limit_s}
+        if todo.create:
+            new = [NewTopic(t.name, t.partitions, t.replication, config=dict(t.config)) for t in todo.create]
+            # Another process may have created them meanwhile: then the wait below sees whether they fit.
+            self._results(self.admin.create_topics(new, **limits), allow=KafkaError.TOPIC_ALREADY_EXISTS)
+        if todo.grow:
+            more = [NewPartitions(topic.name, topic.partitions) for topic in todo.grow]
+            self._results(self.admin.create_partitions(more, **limits))
+        if todo.change:
+            resources = [
+                ConfigResource(
+                    ResourceType.TOPIC,
+                    name,
+                    incremental_configs=[
+                        ConfigEntry(setting, new, incremental_operation=AlterConfigOpType.SET)
+                        for setting, (_, new) in settings.items()
+                    ],
+                )
+                for name, settings in todo.change.items()
+            ]
+            self._results(self.admin.incremental_alter_configs(resources, request_timeout=self.limit_s))
+        self.wait({topic.name: topic.partitions for topic in topics})
+        return todo
+
+    def wait(self, expected: Mapping[str, int]) -> None:
+        """Wait until every topic has its partitions and all of these have leaders.
+
+        Raises TimeoutError, naming the topics that have not.
+        """
+        deadline = time.monotonic() + self.limit_s
+        while True:
+            known = self.partitions()
+            missing = [name for name, count in expected.items() if known.get(name) != count]
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"the cluster at {self.servers} has not all partitions of {', '.join(missing)} "
+                    f"after {self.limit_s:g} s"
+                )
+            time.sleep(0.05)
+
+    def _results(self, futures: Mapping[Any, "Future[Any]"], allow: int | None = None) -> dict[Any, Any]:
+        results: dict[Any, Any] = {}
+        for key, future in futures.items():
+            try:
+                results[key] = future.result(self.limit_s + 5)
+            except KafkaException as error:
+                if error.args[0].code() != allow:
+                    raise
+        return results
