@@ -31,7 +31,7 @@ bench: setup-jdk ## throughput and latency beside peers, on this machine
 	@$(PYTHON) -m benchmarks all
 
 faults: setup ## the long list of faults; the short one is part of make test
-	@$(PYTHON) -m tests.faults.run
+	@$(PYTHON) -m tests.faults
 
 quality: setup ## detectors on public series
 	@$(PYTHON) -m benchmarks.quality
@@ -42,5 +42,5 @@ lock: setup ## pin the newest versions of all dependencies in requirements.lock
 
 clean: ## remove what set-up, tests and instances made here
 	rm -rf .venv .watchfloor build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .setup.lock
-	find schemas streams -name '_compiled*.so' -exec rm -f {} +
+	find schemas streams sinks -name '_compiled*.so' -exec rm -f {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,6 +12,7 @@ else:
     sources = {
         "schemas._compiled": "schemas/_compiled.pyx",
         "streams.runtime._compiled": "streams/runtime/_compiled.pyx",
+        "sinks._compiled": "sinks/_compiled.pyx",
     }
     EXTENSIONS = cythonize(
         [

@@ -1,12 +1,13 @@
 """A range of records, read: which rows there are, in which months, and what is wrong with the others."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from schemas.codec import DecodeError
 from sinks import native, tables
+from sinks.contents import contents
 from sinks.tables import Route, Table
 
 
@@ -45,42 +46,55 @@ class Batch:
         self.messages = messages
         self.rejected: list[Rejected] = []
         self.months: dict[str, list[int]] = {}  # "2026-11" -> its rows
-        self._contents: list[dict[str, Any]] = route.topic.codec.decode_many(
-            [message.value() or b"" for message in messages]
-        )
-        for row, content in enumerate(self._contents):
-            self._judge(row, content)
+        self._contents = contents(route, [message.value() or b"" for message in messages])
+        wrong = self._contents.wrong
+        month = Month(0)
+        for row, message in enumerate(messages):
+            if row in wrong:
+                self.rejected.append(Rejected(message, type(wrong[row]).__name__, str(wrong[row])))
+                continue
+            time = self._contents.time(row)
+            objection = self._objection(row, time, message)
+            if objection is not None:
+                self.rejected.append(Rejected(message, "InvalidRecord", objection))
+                continue
+            if not month.first <= time < month.end:
+                month = Month(time)
+            self.months.setdefault(month.name, []).append(row)
 
-    def _judge(self, row: int, content: dict[str, Any] | DecodeError) -> None:
-        message = self.messages[row]
-        if isinstance(content, DecodeError):
-            self.rejected.append(Rejected(message, type(content).__name__, str(content)))
-            return
-        time = content[self.route.month_of]
-        if self.route.any_time and not tables.FIRST_MS <= time < tables.LAST_MS:
-            time = content[self.route.month_of] = 0
-        objection = tables.objection(self.route, content, message.key(), message.timestamp()[1])
-        if objection is not None:
-            self.rejected.append(Rejected(message, "InvalidRecord", objection))
-            return
-        self.months.setdefault(month(time), []).append(row)
+    def _objection(self, row: int, time: int, message: Message) -> str | None:
+        if not tables.FIRST_MS <= time < tables.LAST_MS:
+            return f"{self.route.month_of} is {time}, which is not between the years 1970 and 2200"
+        if self.route.judged_elsewhere:
+            if abs(time - message.timestamp()[1]) > tables.DRIFT_MS:
+                return f"{self.route.month_of} is more than 400 days away from the time of its publishing"
+            belongs = self._contents.key(row)
+            if belongs != message.key():
+                return f"the key is {message.key()!r}, but the record belongs under {belongs!r}"
+        return None
 
-    def native(self, table: Table, rows: Sequence[int]) -> bytes:
+    def native(self, table: Table, rows: list[int]) -> bytes:
         """These rows as one block. Raises ValueError, TypeError or OverflowError when a value fits no column."""
-        messages = [self.messages[row] for row in rows]
-        contents = [self._contents[row] for row in rows]
-        origin: dict[str, list[int]] = {
-            tables.PARTITION: [message.partition() for message in messages],
-            tables.OFFSET: [message.offset() for message in messages],
-            tables.TIMESTAMP: [message.timestamp()[1] for message in messages],
+        origin = {
+            tables.PARTITION: array("i", [self.messages[row].partition() for row in rows]),
+            tables.OFFSET: array("q", [self.messages[row].offset() for row in rows]),
+            tables.TIMESTAMP: array("q", [self.messages[row].timestamp()[1] for row in rows]),
         }
-        columns: list[Sequence[Any]] = [
-            origin[column.field] if column.field in origin else [content[column.field] for content in contents]
+        columns = [
+            origin[column.field].tobytes()
+            if column.field in origin
+            else self._contents.column(column.field, native.parse(column.type), rows)
             for column in table.columns
         ]
-        return native.block(table.names, table.types, columns)
+        return native.block(table.names, table.types, columns, len(rows))
 
 
-def month(time_ms: int) -> str:
-    """Month of a time, as toYYYYMM cuts."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m")
+class Month:
+    """The month of a time, as toYYYYMM cuts: its name, its first millisecond and the one after its last."""
+
+    def __init__(self, time_ms: int) -> None:
+        first = datetime.fromtimestamp(time_ms / 1000, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        after = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+        self.name = first.strftime("%Y-%m")
+        self.first = int(first.timestamp()) * 1000
+        self.end = int(after.timestamp()) * 1000

@@ -100,7 +100,7 @@ class Flush:
                 self._figures.clickhouse_up.set(1)
                 return done
 
-    def _insert(self, range_: Range, batch: Batch, table: Table, month: str, rows: Sequence[int]) -> list[Rejected]:
+    def _insert(self, range_: Range, batch: Batch, table: Table, month: str, rows: list[int]) -> list[Rejected]:
         """Store these rows of one month, all but those that are refused even alone, which are returned."""
         position = range_.position
         place = f"{table.name}:{position.topic_id}:{position.partition}:{range_.first}-{range_.last}:{month}"

@@ -220,12 +220,16 @@ def arguments(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def block(names: Sequence[str], types: Sequence[str], columns: Sequence[Sequence[Any]]) -> bytes:
-    """One Native block. Columns have one length. Raises ValueError, TypeError or OverflowError for a wrong value."""
-    parts = [varint(len(names)), varint(len(columns[0]))]
-    for name, type_name, column in zip(names, types, columns, strict=True):
-        kind = parse(type_name)
-        parts += [_word(name), _word(type_name), kind.prefix(), kind.data(column)]
+def column(kind: Type, values: Sequence[Any]) -> bytes:
+    """A whole column. Raises TypeError, ValueError or OverflowError for a value that does not fit."""
+    return kind.prefix() + kind.data(values)
+
+
+def block(names: Sequence[str], types: Sequence[str], columns: Sequence[bytes], rows: int) -> bytes:
+    """One Native block of columns as column() writes them."""
+    parts = [varint(len(names)), varint(rows)]
+    for name, type_name, data in zip(names, types, columns, strict=True):
+        parts += [_word(name), _word(type_name), data]
     return b"".join(parts)
 
 

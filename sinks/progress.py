@@ -96,10 +96,11 @@ class Progress:
             [each.complete_until for each in entries],
             [each.seq for each in entries],
         ]
+        columns = [native.column(native.parse(kind), row) for kind, row in zip(TYPES, rows, strict=True)]
         token = ";".join(
             f"{self._sink}:{p.topic_id}:{p.partition}:{p.seq}:{p.next_offset}-{p.planned_last}" for p in entries
         )
-        self._store.insert(TABLE, NAMES, native.block(NAMES, TYPES, rows), token)
+        self._store.insert(TABLE, NAMES, native.block(NAMES, TYPES, columns, len(entries)), token)
 
 
 def recreated(topic: str, topic_id: str, known: Iterable[str]) -> LostTrack:

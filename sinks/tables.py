@@ -1,8 +1,6 @@
 """Which topic fills which tables: the columns that the writer sends. The tables themselves are made by migrations."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from schemas import topics
 from schemas.topics import Topic
@@ -197,16 +195,3 @@ FIRST_MS = 0  # 1970
 LAST_MS = 7_258_118_400_000  # 2200
 # In a topic that anyone may write to, wilder times would cut a block, and make a partition, each.
 DRIFT_MS = 400 * DAY_MS
-
-
-def objection(route: Route, record: Mapping[str, Any], key: bytes | None, timestamp: int) -> str | None:
-    """Why a decoded record gets no row; None when it does."""
-    time = record[route.month_of]
-    if not FIRST_MS <= time < LAST_MS:
-        return f"{route.month_of} is {time}, which is not between the years 1970 and 2200"
-    if route.judged_elsewhere:
-        if abs(time - timestamp) > DRIFT_MS:
-            return f"{route.month_of} is more than 400 days away from the time of its publishing"
-        if route.topic.key_of(record) != key:
-            return f"the key is {key!r}, but the record belongs under {route.topic.key_of(record)!r}"
-    return None
