@@ -9,19 +9,23 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
 
-from schemas.topics import Topic
+from models import metrics
+from schemas.topics import EVENTS_METRICS, Topic
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 NAME_LIMIT = 512  # characters of an id or a field of the key
 LONG = 1 << 63
 INT = 1 << 31
 
+FAULTS = {EVENTS_METRICS.name: metrics.fault}
+"""What a domain demands of its events beyond the types of the schema, by topic."""
+
 
 class Rejected(ValueError):
     """A record that the topic does not take. `field` is None when it is no matter of one field."""
 
     def __init__(self, field: str | None, reason: str) -> None:
-        super().__init__(f"{field}: {reason}" if field else reason)
+        super().__init__(f"{field}: {reason}" if field and not reason.startswith(field) else reason)
         self.field = field
         self.reason = reason
 
@@ -40,6 +44,7 @@ class Reader:
         self.topic = topic
         schema = json.loads(files("schemas").joinpath(f"{topic.schema}.avsc").read_text())
         self.fields = {field["name"]: _Field(field) for field in schema["fields"]}
+        self.fault = FAULTS.get(topic.name)
         self.names = {"tenant_id", *(topic.key or ()), *([topic.id] if topic.id else [])}
 
     def read(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,6 +72,9 @@ class Reader:
                 record[name] = field.default()
         for name in self.names:
             _check_name(name, record[name])
+        wrong = self.fault(record) if self.fault else None
+        if wrong:
+            raise Rejected(next((name for name in self.fields if wrong.startswith(name)), None), wrong)
         return record
 
 

@@ -25,7 +25,7 @@ def event(number: int, **more: Any) -> dict[str, Any]:
 def test_records_are_acknowledged_in_their_partition(
     kafka: str, topics: str, written: Callable[[], list[Message]]
 ) -> None:
-    records = [event(number, cpu_percent=float(number)) for number in range(3_000)]
+    records = [event(number, cpu_percent=number % 100.0) for number in range(3_000)]
     with Publisher(kafka, prefix=topics) as publisher:
         outcomes = publisher.publish(EVENTS_METRICS, records, [record["occurred_at"] for record in records])
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
@@ -46,7 +46,12 @@ def test_bad_records_are_named_and_the_others_go_on(
     kafka: str, topics: str, written: Callable[[], list[Message]]
 ) -> None:
     before = len(written())
-    batch = [event(1), event(2, cpu_percent="high"), event(3, extra={"x" * 9_000_000: 1.0}), event(4)]
+    batch = [
+        event(1),
+        event(2, cpu_percent="high"),
+        event(3, extra={f"{n:060}": 1.0 for n in range(130_000)}),
+        event(4),
+    ]
     with Publisher(kafka, prefix=topics) as publisher:
         first, second, third, fourth = publisher.publish(EVENTS_METRICS, batch)
     assert isinstance(first, Accepted)

@@ -49,6 +49,8 @@ def test_defaults_are_not_shared_between_records() -> None:
         ({"cpu_percent": float("nan")}, "cpu_percent", "finite"),
         ({"cpu_percent": 10**400}, "cpu_percent", "64 bits"),
         ({"cpu_percent": True}, "cpu_percent", "expected a number"),
+        ({"cpu_percent": 100.1}, "cpu_percent", "cpu_percent must be 0 to 100, not 100.1"),
+        ({"extra": {"cpu_percent": 1.0}}, "extra", "must not repeat"),
         ({"extra": {"gpu": None}}, "extra", "expected a number, got null"),
         ({"extra": []}, "extra", "expected an object"),
         ({"cpu": 1.0}, "cpu", "no field of events.metrics; its fields: tenant_id,"),
