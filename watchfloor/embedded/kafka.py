@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -116,7 +117,11 @@ class Broker(Server):
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         arguments = ["format", "--ignore-formatted", "-t", cluster, "-c", str(self.configuration)]
         done = subprocess.run(
-            self.java(64, "kafka.tools.StorageTool", *arguments), capture_output=True, text=True, check=False
+            # Over before the second compiler would pay.
+            self.java(64, "kafka.tools.StorageTool", *arguments, options=["-XX:TieredStopAtLevel=1"]),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 0:
             raise ServerError(f"Kafka's data folder could not be made: {(done.stdout + done.stderr)[-2000:]}")
@@ -124,8 +129,14 @@ class Broker(Server):
     def command(self) -> list[str]:
         return self.java(self.heap_mb, "kafka.Kafka", str(self.configuration))
 
-    def java(self, heap_mb: int, main: str, *arguments: str) -> list[str]:
-        options = ["-XX:+UseSerialGC", f"-Xms{min(128, heap_mb)}m", f"-Xmx{heap_mb}m", "-XX:+ExitOnOutOfMemoryError"]
+    def java(self, heap_mb: int, main: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
+        options = [
+            *options,
+            "-XX:+UseSerialGC",
+            f"-Xms{min(128, heap_mb)}m",
+            f"-Xmx{heap_mb}m",
+            "-XX:+ExitOnOutOfMemoryError",
+        ]
         options += ["-XX:-UsePerfData", "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={LOGGING}"]
         return [java(), *options, "-cp", f"{jars(self.home)}/*", main, *arguments]
 

@@ -115,6 +115,7 @@ class Server(ABC):
             self.process.wait()
 
     def tail(self, lines: int = 20) -> str:
-        """The end of its log, for error texts."""
+        """The end of its log without Java's stack frames, for error texts."""
         text = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        text = [line for line in text if not line.startswith("\tat ")]
         return "\n".join([f"The end of {self.log}:", *text[-lines:]]) if text else f"{self.log} is empty."
