@@ -14,7 +14,7 @@ from tests.faults.run import Result, run_scenario
 from tests.faults.scenarios import LONG, SHORT, Scenario
 
 DOC = Path(__file__).parents[2] / "docs" / "reliability.md"
-KNOWN = {scenario.name: scenario for scenario in (*SHORT, *LONG)}
+KNOWN = {scenario.name: scenario for scenario in (SHORT, *LONG)}
 
 
 def chosen(only: str | None) -> list[Scenario]:

@@ -161,15 +161,8 @@ PEERS: dict[Kind, str] = {
     "exactly_once": "the same on stock Faust with a Table, exactly_once",
 }
 
-SHORT: tuple[Scenario, ...] = (
-    Scenario(
-        "short",
-        "5 kills of worker and sink, broker and database once each",
-        short,
-        workers=2,
-        sinks=1,
-        rate=200,
-    ),
+SHORT = Scenario(
+    "short", "5 kills of worker and sink, broker and database once each", short, workers=2, sinks=1, rate=200
 )
 
 LONG: tuple[Scenario, ...] = (

@@ -1,0 +1,23 @@
+"""The short fault run: the product's own agents and sink, killed under load, judged value by value."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cluster import Cluster
+from tests.faults.report import complaints
+from tests.faults.run import run_scenario
+from tests.faults.scenarios import SHORT
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(280)
+def test_kills_change_nothing(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        result = run_scenario(cluster, SHORT, seed=7)
+    assert result.exact, "\n".join(complaints(result))
+    assert result.events > 1_000
+    assert result.total("found") > result.events
+    assert result.faults["kill worker"] + result.faults["kill sink"] == 5
+    assert result.faults["kill broker"] == result.faults["kill database"] == 1
+    assert all(not one.never for one in result.recovery)
