@@ -84,7 +84,7 @@ class Plan:
 
 def wanted(
     topics: Iterable[Topic],
-    changelogs: Mapping[str, Topic],
+    changelogs: Iterable[str],
     *,
     prefix: str = "",
     partitions: int,
@@ -95,7 +95,7 @@ def wanted(
 
     Args:
         topics: the public topics.
-        changelogs: name of each agent's changelog, and the agent's input.
+        changelogs: names of the agents' changelogs.
         partitions: of every topic: outputs and state keep the partition number of the input.
         forever: keep records without end, for isolated prefixes whose records carry old timestamps.
     """

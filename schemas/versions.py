@@ -15,6 +15,7 @@ from schemas.parse import parse, stored
 
 FOLDER = Path(__file__).parent
 HISTORY = FOLDER / "history"
+RELEASED = re.compile(r"^(.+)\.v([0-9]+)\.avsc$")
 # What Avro lets a reader make of a writer's type.
 PROMOTIONS = {
     "int": ("long", "float", "double"),
@@ -36,7 +37,7 @@ class Version:
 
 def names() -> list[str]:
     """Names of all schemas."""
-    return sorted(path.stem for path in FOLDER.glob("*.avsc"))
+    return sorted(path.stem for path in FOLDER.glob("*.avsc") if not RELEASED.search(path.name))
 
 
 def current(name: str) -> Any:
@@ -44,11 +45,15 @@ def current(name: str) -> Any:
     return json.loads((FOLDER / f"{name}.avsc").read_text())
 
 
-def released(name: str, history: Path = HISTORY) -> list[Version]:
+def released(name: str, history: Path | None = None) -> list[Version]:
     """Released versions, oldest first."""
-    pattern = re.compile(re.escape(name) + r"\.v([0-9]+)\.avsc")
-    found = [(pattern.fullmatch(path.name), path) for path in history.glob(f"{name}.v*.avsc")]
-    versions = [Version(name, int(match[1]), json.loads(path.read_text())) for match, path in found if match]
+    history = history or HISTORY
+    found = [(RELEASED.search(path.name), path) for path in history.glob(f"{name}.v*.avsc")]
+    versions = [
+        Version(name, int(match[2]), json.loads(path.read_text()))
+        for match, path in found
+        if match and match[1] == name
+    ]
     return sorted(versions, key=lambda version: version.number)
 
 
@@ -70,11 +75,12 @@ def problems(name: str, schema: Any, versions: list[Version]) -> list[str]:
     return found
 
 
-def release(name: str, schema: Any, history: Path = HISTORY) -> Path | None:
+def release(name: str, schema: Any, history: Path | None = None) -> Path | None:
     """Keep the current schema as the next version; None when the last version is the same.
 
     Raises ValueError, naming what is wrong, when it cannot read an earlier version.
     """
+    history = history or HISTORY
     versions = released(name, history)
     if versions and versions[-1].schema == stored(schema):
         return None

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from schemas.apply import Cluster, Found, TopicsRefused, Wanted, plan, wanted
-from schemas.topics import CATALOGUE, DAY_MS, DEAD_LETTERS, EVENTS_METRICS
+from schemas.topics import CATALOGUE, DAY_MS, DEAD_LETTERS
 from watchfloor.commands.topics import command
 
 DELETE = {"cleanup.policy": "delete", "retention.ms": str(14 * DAY_MS)}
@@ -42,7 +42,7 @@ def test_plan(topic: Wanted, there: Found | None, lines: list[str], refused: lis
 def test_wanted_covers_the_catalogue_and_the_changelogs() -> None:
     topics = wanted(
         CATALOGUE.values(),
-        {"changelog.metrics": EVENTS_METRICS},
+        ["changelog.metrics"],
         prefix="p.",
         partitions=24,
         replication=3,
@@ -60,7 +60,7 @@ def test_wanted_covers_the_catalogue_and_the_changelogs() -> None:
 @pytest.mark.kafka
 def test_apply_makes_the_cluster_match(kafka: str, prefix: str) -> None:
     def topics(partitions: int = 2, forever: bool = False) -> list[Wanted]:
-        changelogs = {"changelog.metrics": EVENTS_METRICS}
+        changelogs = ["changelog.metrics"]
         return wanted(
             CATALOGUE.values(), changelogs, prefix=prefix, partitions=partitions, replication=1, forever=forever
         )
