@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from benchmarks.cluster import PARTITIONS, PERSONS, Cluster, cluster, event, event_time
 from benchmarks.contenders import Contender, chosen, peer_versions
 from benchmarks.process import Running, running
-from benchmarks.report import Table, finish, say
+from benchmarks.report import Table, finish, say, usual
 from watchfloor.settings import Settings
 
 USUAL = ("watchfloor", "watchfloor-25ms", "streams", "quix", "quix-100ms", "bytewax")
@@ -162,7 +162,7 @@ def tables(medians: dict[str, dict[str, Any]], contenders: Sequence[Contender], 
 @click.option("--warm-up", default=10.0, show_default=True, help="Seconds at 1,000/s before the first.")
 @click.option("--rounds", default=1, show_default=True, help="How often every contender runs, in turns.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this contender; may be given several times.")
-@click.option("--write/--no-write", default=None, help="Keep the results; by default when all contenders took part.")
+@click.option("--write/--no-write", default=None, help="Keep the results; by default only with the usual settings.")
 def command(
     rates: tuple[int, ...], seconds: float, warm_up: float, rounds: int, only: tuple[str, ...], write: bool | None
 ) -> None:
@@ -195,5 +195,5 @@ def command(
         medians=medians,
         tables=tables(medians, contenders, rates),
         peers=peer_versions(),
-        write=not only if write is None else write,
+        write=usual() if write is None else write,
     )

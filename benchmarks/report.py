@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 import psutil
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -48,6 +49,12 @@ class Table:
 def say(text: str) -> None:
     """One line of progress, on stderr."""
     console.print(f"[dim]{datetime.datetime.now(tz=datetime.UTC):%H:%M:%S}[/dim] {text}")
+
+
+def usual() -> bool:
+    """Whether the running command was given no options: only then its results stand for this machine."""
+    context = click.get_current_context()
+    return all(context.get_parameter_source(name) is not ParameterSource.COMMANDLINE for name in context.params)
 
 
 def machine() -> dict[str, Any]:

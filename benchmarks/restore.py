@@ -14,7 +14,7 @@ from benchmarks.cluster import EPOCH_US, PARTITIONS, Cluster, cluster, event, wr
 from benchmarks.contenders import CONTENDERS
 from benchmarks.latency import Source, Watcher, now_us, wait_until_serving
 from benchmarks.process import Running, running
-from benchmarks.report import Table, finish, say
+from benchmarks.report import Table, finish, say, usual
 from watchfloor.embedded.ports import free_port
 from watchfloor.settings import Settings
 
@@ -151,7 +151,7 @@ def tables(
 @click.option("--rounds", default=3, show_default=True, help="How often a worker starts, and how often one is killed.")
 @click.option("--session-ms", default=10_000, show_default=True, help="Session timeout of the group.")
 @click.option("--only", type=click.Choice(["restore", "recovery"]), help="Only this half.")
-@click.option("--write/--no-write", default=None, help="Keep the results; by default when both halves ran.")
+@click.option("--write/--no-write", default=None, help="Keep the results; by default only with the usual settings.")
 def command(keys: int, rounds: int, session_ms: int, only: str | None, write: bool | None) -> None:
     """A fresh worker that restores its state, and recovery after kill -9 with two workers."""
     restores: list[dict[str, float]] = []
@@ -186,5 +186,5 @@ def command(keys: int, rounds: int, session_ms: int, only: str | None, write: bo
         rounds=rounds_done,
         medians=medians,
         tables=tables(medians, keys, restores, recoveries),
-        write=only is None if write is None else write,
+        write=usual() if write is None else write,
     )

@@ -11,7 +11,7 @@ import click
 from benchmarks.cluster import PERSONS, Cluster, Outputs, cluster, load
 from benchmarks.contenders import Contender, chosen, peer_versions
 from benchmarks.process import Mark, Running, last_core, running
-from benchmarks.report import Table, finish, say
+from benchmarks.report import Table, finish, say, usual
 from watchfloor.settings import Settings
 
 USUAL = ("watchfloor", "streams", "watchfloor-pure", "bytewax", "quix", "quix-100ms", "stock", "stock-eo")
@@ -171,7 +171,7 @@ def tables(
 )
 @click.option("--rounds", default=2, show_default=True, help="How often every contender runs, in turns.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this contender; may be given several times.")
-@click.option("--write/--no-write", default=None, help="Keep the results; by default when all contenders took part.")
+@click.option("--write/--no-write", default=None, help="Keep the results; by default only with the usual settings.")
 def command(events: int, rounds: int, only: tuple[str, ...], write: bool | None) -> None:
     """Throughput of the runtime beside Kafka Streams, bytewax, quixstreams and stock Faust."""
     contenders = chosen(only, USUAL)
@@ -211,7 +211,7 @@ def command(events: int, rounds: int, only: tuple[str, ...], write: bool | None)
         medians=medians,
         tables=tables(medians, contenders, verdicts),
         peers=peer_versions(),
-        write=(not only and not wrong) if write is None else write,
+        write=(usual() and not wrong) if write is None else write,
     )
     if wrong:
         raise click.ClickException(f"the outputs of {', '.join(wrong)} differ from those of {contenders[0].name}")
