@@ -107,10 +107,14 @@ TAKES = {
 
 def varint(value: int) -> bytes:
     """A long as Avro stores it: zig-zag, then seven bits a byte."""
-    rest = (value << 1) ^ (value >> 63)
+    return seven_bits((value << 1) ^ (value >> 63))
+
+
+def seven_bits(number: int) -> bytes:
+    """A number of 0 or more, seven bits a byte, the lowest first; the last byte is the one under 128."""
     out = bytearray()
-    while rest > 127:
-        out.append(rest & 127 | 128)
-        rest >>= 7
-    out.append(rest)
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
     return bytes(out)

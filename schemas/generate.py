@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from schemas import walk
-from schemas.avro import DecodeError, Node, varint
+from schemas.avro import DecodeError, Node, seven_bits, varint
 
 GIVE_UP = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, struct.error)
 MISSING = object()
-LENGTHS = tuple(varint(n) for n in range(1024))
+LENGTHS = tuple(varint(n) for n in range(2048))  # what is longer is left to the walk
 ONE_BYTE = tuple(bytes((n,)) for n in range(128))
 BOOLEANS = (False, True)
 FORMATS = {"float": "f", "double": "d"}
@@ -104,16 +104,20 @@ class _Decoder(_Lines):
             self.add("except GIVE_UP: pass")
             self.add("return walk_decode(b)")
 
-    def varint(self, name: str, bits: int = 64) -> None:
-        """An unsigned varint into `name`, the first three bytes without a loop."""
+    def varint(self, name: str, bits: int = 64, unrolled: int = 2) -> None:
+        """An unsigned varint into `name`; without a loop up to `unrolled` bytes."""
         self.add(f"{name} = b[p]; p += 1")
-        with self.block(f"if {name} > 127:"):
-            self.add("x = b[p]; p += 1", f"{name} += (x << 7) - 128")
-            with self.block("if x > 127:"):
-                self.add("x = b[p]; p += 1", f"{name} += (x << 14) - 16384", "s = 14")
-                with self.block("while x > 127:"):
-                    self.add("x = b[p]; p += 1; s += 7", f"{name} += (x << s) - (128 << s - 7)")
-                self.add(f"if {name} >> {bits}: raise ValueError")
+        depth = self.depth
+        for shift in range(7, 7 * unrolled, 7):
+            self.add(f"if {'x' if shift > 7 else name} > 127:")
+            self.depth += 1
+            self.add("x = b[p]; p += 1", f"{name} += (x << {shift}) - {1 << shift}")
+        with self.block("if x > 127:"):
+            self.add(f"s = {7 * (unrolled - 1)}")
+            with self.block("while x > 127:"):
+                self.add("x = b[p]; p += 1; s += 7", f"{name} += (x << s) - (1 << s)")
+            self.add(f"if {name} >> {bits}: raise ValueError")
+        self.depth = depth
 
     def count(self, name: str) -> None:
         """A length or a number of items."""
@@ -131,7 +135,8 @@ class _Decoder(_Lines):
             case "boolean":
                 self.add(f"{value} = BOOLEANS[b[p]]; p += 1")
             case "int" | "long":
-                self.varint(value, 32 if node.kind == "int" else 64)
+                # Four bytes of an int cannot be out of its range, and six hold the milliseconds of our time.
+                self.varint(value, *((32, 4) if node.kind == "int" else (64, 6)))
                 return f"({value} >> 1) ^ -({value} & 1)"
             case "float" | "double":
                 self.add(f"{value}, = unpack_{FORMATS[node.kind]}(b, p); p += {node.width}")
@@ -225,7 +230,7 @@ class _Encoder(_Lines):
                     out = value
                 else:
                     self.add(f"{out} = to_utf8({value})")
-                return [f"(LENGTHS[len({out})] if len({out}) < 1024 else long_bytes(2 * len({out})))", out]
+                return [f"LENGTHS[len({out})]", out]
             case "fixed":
                 self.add(f"if type({value}) is not bytes or len({value}) != {node.size}: raise TypeError")
                 return [value]
@@ -348,16 +353,31 @@ def _layout(run: list[Node]) -> str:
     return "<" + "".join(FORMATS[node.kind] for node in run)
 
 
+class _Groups(dict[int, bytes]):
+    """Two groups of seven bits, made when first asked for: at most 16,384 of them."""
+
+    def __init__(self, last: bool) -> None:
+        self.last = last
+
+    def __missing__(self, number: int) -> bytes:
+        made = self[number] = seven_bits(number) if self.last else bytes((number & 127 | 128, number >> 7 | 128))
+        return made
+
+
+GROUPS, LAST = _Groups(last=False), _Groups(last=True)
+
+
 def long_bytes(number: int) -> bytes:
     """A zig-zagged long as seven bits a byte. ValueError past 64 bits."""
+    if number < 1 << 14:
+        return LAST[number]
+    if number < 1 << 42:
+        if number < 1 << 28:
+            return GROUPS[number & 16383] + LAST[number >> 14]
+        return GROUPS[number & 16383] + GROUPS[number >> 14 & 16383] + LAST[number >> 28]
     if number >> 64:
         raise ValueError
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return GROUPS[number & 16383] + long_bytes(number >> 14)
 
 
 CONSTANTS = {
