@@ -6,13 +6,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from models.identity import derived_id
 from models.metrics import NAMES
 from producers.host import Host
 from producers.publish import Accepted, Publisher
@@ -33,11 +32,7 @@ SAY_EVERY_S = 60.0
 
 def event_id(tenant: str, host: str, occurred_at: int) -> str:
     """The id of a collector's sample: the same for the same tenant, host and millisecond."""
-    digest = blake2b(digest_size=16)
-    for part in ("sample", tenant, host, str(occurred_at)):
-        raw = part.encode()
-        digest.update(len(raw).to_bytes(4, "big") + raw)
-    return str(UUID(bytes=digest.digest()))
+    return derived_id("sample", tenant, host, str(occurred_at))
 
 
 def sample_event(tenant: str, host: str, occurred_at: int, values: Mapping[str, float | None]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """What the tests of the producers share: topics that exist, and a second look at what is in them."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from schemas.topics import EVENTS_METRICS
 
@@ -21,7 +22,19 @@ def topics(kafka: str, prefix: str) -> str:
         [NewTopic(prefix + EVENTS_METRICS.name, PARTITIONS, 1, config=config)], operation_timeout=20
     ).values():
         made.result(30)
+    deadline = time.monotonic() + 30
+    while not all(has_leader(admin, prefix + EVENTS_METRICS.name, number) for number in range(PARTITIONS)):
+        assert time.monotonic() < deadline
     return prefix
+
+
+def has_leader(admin: AdminClient, topic: str, partition: int) -> bool:
+    """Whether the partition can be read: its leader knows by now that it is the one."""
+    asked = admin.list_offsets({TopicPartition(topic, partition): OffsetSpec.latest()})  # type: ignore[no-untyped-call]
+    try:
+        return int(next(iter(asked.values())).result(10).offset) >= 0
+    except KafkaException:
+        return False
 
 
 @pytest.fixture
