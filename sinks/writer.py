@@ -1,5 +1,6 @@
 """The sink: reads the output topics and writes ClickHouse tables, each record once as read through FINAL."""
 
+import gc
 import logging
 import threading
 import time
@@ -104,6 +105,9 @@ class Sink:
 
     def run(self) -> None:
         """Raises SinkStopped when a person is needed."""
+        # Tens of thousands of messages wait at a time: looking through them for garbage costs a tenth of the CPU.
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 100)
         try:
             self._flush.patiently(self._preflight)
             self._await_topics()
