@@ -4,8 +4,10 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from subprocess import SubprocessError
 
 import click
+from confluent_kafka import KafkaException
 from rich.console import Console
 
 from tests.faults.cluster import Cluster
@@ -26,6 +28,17 @@ def chosen(only: str | None) -> list[Scenario]:
         if name not in KNOWN:
             raise click.BadParameter(f"no scenario is called {name!r}; there are: {', '.join(KNOWN)}")
     return [KNOWN[name] for name in names]
+
+
+def attempt(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
+    """Run a scenario; one that could not be run to its end is not exact, and the next one is tried."""
+    try:
+        return run_scenario(cluster, scenario, seed)
+    except (RuntimeError, TimeoutError, LookupError, OSError, SubprocessError, KafkaException) as error:
+        reason = f"{type(error).__name__}: {error}"
+        return Result(scenario.name, scenario.title, seed, scenario.reference, remarks=[reason])
+    finally:
+        cluster.stop_processes()
 
 
 @click.command()
@@ -61,7 +74,7 @@ def main(
     ):
         for scenario in chosen(only):
             console.print(f"[bold]{scenario.name}[/bold]: {scenario.title} ...")
-            result = run_scenario(cluster, scenario, seed)
+            result = attempt(cluster, scenario, seed)
             results.append(result)
             console.print(f"  {'exact' if result.exact else 'not exact'}, {result.seconds:.0f} s")
             for complaint in complaints(result):

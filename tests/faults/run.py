@@ -82,7 +82,9 @@ def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
         stage.rest(scenario.settle, scenario.settle)
         scenario.script(stage)
         stage.load.stop()
-        stage.wait_until(oracle.expected(agents[0])[topics.PREDICTIONS_ANOMALY.name])
+        # Other systems may need minutes to go on after the last kill.
+        quiet = 150.0 if scenario.reference else 30.0
+        stage.wait_until(oracle.expected(agents[0])[topics.PREDICTIONS_ANOMALY.name], quiet)
         settle(cluster, scenario, oracle, stage)
     finally:
         stage.load.stopping.set()

@@ -56,7 +56,7 @@ def mixed_kills(times: int, *kinds: str) -> Callable[[Stage], None]:
     return script
 
 
-def paced_kills(times: int, within: float = 90.0) -> Callable[[Stage], None]:
+def paced_kills(times: int, within: float = 120.0) -> Callable[[Stage], None]:
     """That many kill -9, each after the last one's recovery: the same for systems that recover in 3 s or in 60."""
 
     def script(stage: Stage) -> None:

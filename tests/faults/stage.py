@@ -33,7 +33,7 @@ class Stage:
     # -- starting -----------------------------------------------------------------------------------------
 
     def start_worker(self, name: str, **env: str) -> Process:
-        folder = str(self.cluster.home / "stock" / f"{self.cluster.prefix}{name}")
+        folder = str(self.cluster.home / f"stock-{self.cluster.prefix}{name}")
         stock = ["-m", "tests.faults.stock", "--datadir", folder, "worker", "--without-web", "-l", "info"]
         options = ["--name", name, *(["--dynamic"] if self.dynamic else [])]
         match self.kind:
@@ -120,12 +120,12 @@ class Stage:
 
         until(flows, FIRST_OUTPUT_S, "output of every partition")
 
-    def wait_until(self, count: int, quiet: float = 30.0) -> None:
+    def wait_until(self, count: int, quiet: float) -> None:
         """Wait until the watched topic holds that many outputs, or nothing has come for `quiet` seconds."""
         started = time.time()
         until(
             lambda: self.watch.count >= count or time.time() - max(self.watch.last, started) > quiet,
-            600,
+            900,
             "the end of the outputs",
         )
         if self.watch.count < count:
