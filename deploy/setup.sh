@@ -145,7 +145,7 @@ wanted=$(digest requirements.lock)
 if ! done_already packages "$wanted"; then
     say "installing the Python packages of requirements.lock (about 1 GB)"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$UV"
-    if ! .venv/bin/uv pip sync --quiet --python .venv/bin/python requirements.lock; then
+    if ! .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python requirements.lock; then
         say "uv did not get through; trying again with pip, which takes longer"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
     fi
