@@ -1,0 +1,1 @@
+"""The demonstration: from nothing to a real alert on this machine."""

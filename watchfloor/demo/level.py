@@ -1,0 +1,100 @@
+"""The recorded week at this machine's level.
+
+Another machine's level would itself be news here, so each recorded metric is put where this machine's is: its median
+on this machine's median, its 90th percentile on this machine's, and its largest value on a ceiling below what the
+burst will reach; straight lines between. Order, shape, times and incidents stay those of the recording.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+from typing import Any
+
+from models.metrics import BY_NAME, NAMES
+
+CPU_HEADROOM = 0.5
+"""Recorded CPU incidents reach so far from this machine's usual high towards 100 %: a full burst stays news."""
+
+DISK_CEILING = 8e6
+"""Bytes per second that the recorded disk incidents reach, when this machine's own writes are not beyond that."""
+
+OTHER_CEILING = 3.0
+"""Other metrics' largest recorded value becomes so many times this machine's usual high."""
+
+SMALLEST_STEP = 1e-3
+"""Share of the ceiling that must lie between two anchors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Where a metric is: its median, its 90th percentile, and the largest value that history may have."""
+
+    middle: float
+    high: float
+    top: float
+
+
+def level(name: str, values: Sequence[float]) -> Level:
+    """This machine's level of a metric, from at least two samples."""
+    deciles = quantiles(values, n=10, method="inclusive")
+    middle, high = deciles[4], deciles[8]
+    if name == "cpu_percent":
+        high = min(high, 99.0)
+        top = high + CPU_HEADROOM * (100.0 - high)
+    elif BY_NAME[name].unit == "B/s":
+        top = max(DISK_CEILING, OTHER_CEILING * high)
+    else:
+        top = min(OTHER_CEILING * high, BY_NAME[name].high)
+    return Level(min(middle, high), high, top)
+
+
+def levels(samples: Iterable[Mapping[str, Any]]) -> dict[str, Level]:
+    """Levels of the metrics that this machine has; those with fewer than two values are left out."""
+    found = list(samples)
+    values = {name: [s[name] for s in found if s[name] is not None] for name in NAMES}
+    return {name: level(name, each) for name, each in values.items() if len(each) > 1}
+
+
+class Scale:
+    """Maps recorded values of one metric to this machine's level."""
+
+    def __init__(self, recorded: Sequence[float], here: Level) -> None:
+        deciles = quantiles(recorded, n=10, method="inclusive")
+        anchors = [(0.0, 0.0), (deciles[4], here.middle), (deciles[8], here.high), (max(recorded), here.top)]
+        least = SMALLEST_STEP * max(recorded)
+        self._from, self._to = [0.0], [0.0]
+        for source, target in anchors[1:]:
+            if source - self._from[-1] > least:
+                self._from.append(source)
+                self._to.append(target)
+            else:  # recorded values that are all the same, as of an idle disk
+                self._to[-1] = target
+        # Nothing is beyond the largest recorded value, so the last piece ends there.
+
+    def __call__(self, value: float) -> float:
+        at = min(bisect_right(self._from, value), len(self._from) - 1)
+        if at == 0:
+            return self._to[0]
+        low, high = self._from[at - 1], self._from[at]
+        return self._to[at - 1] + (value - low) / (high - low) * (self._to[at] - self._to[at - 1])
+
+
+def scales(records: Sequence[Mapping[str, Any]], here: Mapping[str, Level]) -> dict[str, Scale]:
+    """A scale for every metric that was recorded and that this machine has."""
+    found = {}
+    for name, its_level in here.items():
+        values = [record[name] for record in records if record[name] is not None]
+        if len(values) > 1:
+            found[name] = Scale(values, its_level)
+    return found
+
+
+def rescaled(record: Mapping[str, Any], by: Mapping[str, Scale]) -> dict[str, Any]:
+    """A recorded sample at this machine's level. Metrics that this machine does not have become null."""
+    changed = dict(record)
+    for name in NAMES:
+        value = changed[name]
+        if value is not None:
+            changed[name] = round(by[name](value), 3) if name in by else None
+    return changed
