@@ -1,22 +1,33 @@
-"""State of the metrics agent: one object per host, stored as many small parts."""
+"""State of the metrics agent: one object per host, stored as many small parts.
+
+The detectors of nine metrics change some kilobytes with every sample. What is written instead is the sample (a
+journal entry, some 90 bytes); the detectors' own parts follow every CHECKPOINT samples. Loading reads those parts
+and lets the detectors see the journal again, which gives the same detectors, bit by bit.
+"""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Self
 
 from models import anomaly, metrics
 from streams.repeats import Repeats
 from streams.runs import Run
+from streams.runtime import Halt
 
 EXTRA_LIMIT = 32
 """Custom metrics scored per host; those that come first stay."""
 
+CHECKPOINT = 32
+"""Samples between two times that the detectors are stored."""
+
 Read = Callable[[bytes], bytes | None]
 Parts = list[tuple[bytes, bytes | None]]
 
-HEAD, REPEAT, NAME, NOVELTY, STATIC, RUN = b"h", b"i", b"n", b"d", b"s", b"r"
-_HEAD = struct.Struct(">qQIIHB")
+HEAD, REPEAT, JOURNAL, NAME, NOVELTY, STATIC, RUN = b"h", b"i", b"j", b"n", b"d", b"s", b"r"
+_HEAD = struct.Struct(">qQQIIHB")
 _SLOT = struct.Struct(">H")
+_TIME = struct.Struct(">q")
+_VALUE = struct.Struct(">Bd")
 
 RUN_CODES = {
     (kind, direction): bytes([number, other])
@@ -59,9 +70,14 @@ class Watch:
         """To be called when the run of this fingerprint began, changed or ended."""
         self._touched.add(what)
 
+    def checkpoint(self) -> Parts:
+        """What changed in the novelty detector since the last checkpoint."""
+        place = bytes([self.slot])
+        return [(NOVELTY + place + part, raw) for part, raw in self.novelty.changes()]
+
     def changes(self) -> Parts:
         place = bytes([self.slot])
-        out: Parts = [(NOVELTY + place + part, raw) for part, raw in self.novelty.changes()]
+        out: Parts = []
         if self.limit is not None:
             out += [(STATIC + place + part, raw) for part, raw in self.limit.changes()]
         for what in sorted(self._touched):
@@ -85,26 +101,33 @@ class HostState:
     version: ClassVar[int] = 1
 
     def __init__(self, read: Read) -> None:
-        self._stored = read(HEAD) or _HEAD.pack(-1, 0, 0, 0, 0, 0)
-        self.newest, count, self.repeats, self.late, created, extras = _HEAD.unpack(self._stored)
-        self.memory = Repeats.load(count, lambda slot: read(REPEAT + _SLOT.pack(slot)))
+        self._stored = read(HEAD) or _HEAD.pack(-1, 0, 0, 0, 0, 0, 0)
+        self.newest, remembered, self._scored, self.repeats, self.late, created, extras = _HEAD.unpack(self._stored)
+        self.memory = Repeats.load(remembered, lambda slot: read(REPEAT + _SLOT.pack(slot)))
         self._watches: dict[str, Watch] = {}
         self._extras: dict[str, int] = {}
-        self._new_names: list[str] = []
+        self._changed: dict[bytes, bytes | None] = {}
         for slot, name in enumerate(metrics.NAMES):
             if created >> slot & 1:
                 self._watches[name] = Watch(slot, name, read)
         for slot in range(len(metrics.NAMES), len(metrics.NAMES) + extras):
-            stored = read(NAME + bytes([slot]))
-            if stored is None:
-                raise ValueError(f"the name of custom metric {slot} is missing in the state")
-            name = stored.decode()
+            name = _stored(read, NAME + bytes([slot])).decode()
             self._extras[name] = slot
             self._watches[name] = Watch(slot, name, read)
+        self._replay(read)
 
     @classmethod
     def load(cls, key: bytes, read: Read) -> Self:
         return cls(read)
+
+    def _replay(self, read: Read) -> None:
+        """Let the detectors see again what came after the last checkpoint."""
+        by_slot = {watch.slot: watch for watch in self._watches.values()}
+        for number in range(self._scored % CHECKPOINT):
+            raw = _stored(read, JOURNAL + bytes([number]))
+            (time,) = _TIME.unpack_from(raw)
+            for slot, value in _VALUE.iter_unpack(raw[_TIME.size :]):
+                by_slot[slot].novelty.update_ms(time, value)
 
     def watch(self, name: str) -> Watch | None:
         """The detectors of a metric, made when it is seen for the first time; None past the limit of custom ones."""
@@ -115,23 +138,41 @@ class HostState:
             slot = metrics.NAMES.index(name)
         elif len(self._extras) < EXTRA_LIMIT:
             slot = self._extras[name] = len(metrics.NAMES) + len(self._extras)
-            self._new_names.append(name)
+            self._changed[NAME + bytes([slot])] = name.encode()
         else:
             return None
         self._watches[name] = Watch(slot, name, nothing)
         return self._watches[name]
 
+    def note(self, time: int, values: Iterable[tuple[int, float]]) -> None:
+        """To be called when the novelty detectors have seen a sample: (slot of the metric, value)."""
+        entry = _TIME.pack(time) + b"".join([_VALUE.pack(slot, value) for slot, value in values])
+        self._changed[JOURNAL + bytes([self._scored % CHECKPOINT])] = entry
+        self._scored += 1
+        if self._scored % CHECKPOINT == 0:
+            for watch in self._watches.values():
+                self._changed.update(watch.checkpoint())
+
     def changes(self) -> Parts:
         out: Parts = [(REPEAT + _SLOT.pack(slot), raw) for slot, raw in self.memory.changes()]
-        out += [(NAME + bytes([self._extras[name]]), name.encode()) for name in self._new_names]
-        self._new_names.clear()
+        out += self._changed.items()
+        self._changed.clear()
         created = 0
         for name, watch in self._watches.items():
             if name in metrics.BY_NAME:
                 created |= 1 << watch.slot
             out += watch.changes()
-        head = _HEAD.pack(self.newest, self.memory.count, self.repeats, self.late, created, len(self._extras))
+        counts = (self.newest, self.memory.count, self._scored, self.repeats, self.late, created, len(self._extras))
+        head = _HEAD.pack(*counts)
         if head != self._stored:
             out.append((HEAD, head))
             self._stored = head
         return out
+
+
+def _stored(read: Read, part: bytes) -> bytes:
+    """A part that must be there. Raises Halt: without it, what follows would be wrong for every sample."""
+    raw = read(part)
+    if raw is None:
+        raise Halt(f"the state of a host lacks its part {part!r}: its changelog is incomplete")
+    return raw

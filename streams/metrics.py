@@ -4,7 +4,6 @@ Novelty and static limits open alerts; the rest of the way is the alert agent's 
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
@@ -25,7 +24,6 @@ THRESHOLD = 0.5
 """A score from here on fires."""
 
 KINDS = ("metric_anomaly", "metric_static")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Event = Mapping[str, Any]
 Findings = Mapping[str, Finding]
@@ -67,19 +65,22 @@ def content(event: Event) -> str:
 
 def score(host: HostState, event: Event, candidates: list[dict[str, Any]]) -> dict[str, Any]:
     """Score and learn one sample; its prediction. What the alert agent should hear is added to `candidates`."""
-    moment = EPOCH + timedelta(milliseconds=event["occurred_at"])
+    time = event["occurred_at"]
     detail: dict[str, float] = {}
     firing: list[Finding] = []
     unscored: list[str] = []
+    seen: list[tuple[int, float]] = []
     for name, value in measured(event):
         watch = host.watch(name)
         if watch is None:
             unscored.append(name)
             continue
-        findings = look(watch, event["host"], moment, value, detail)
+        seen.append((watch.slot, value))
+        findings = look(watch, event["host"], time, value, detail)
         if findings or watch.runs:
             candidates += tell(watch, event, value, findings)
             firing += findings.values()
+    host.note(time, seen)
     fallback = None
     if unscored:
         fallback = f"custom metrics past the limit of {EXTRA_LIMIT} per host were not scored: {', '.join(unscored)}"
@@ -97,15 +98,15 @@ def measured(event: Event) -> Iterator[tuple[str, float]]:
         yield name, extra[name]
 
 
-def look(watch: Watch, host: str, moment: datetime, value: float, detail: dict[str, float]) -> dict[str, Finding]:
+def look(watch: Watch, host: str, time: int, value: float, detail: dict[str, float]) -> dict[str, Finding]:
     """Let every detector of a metric see a value; what fires, by kind of alert. The scores go into `detail`."""
     findings: dict[str, Finding] = {}
-    novelty = round(watch.novelty.update(moment, value), 4)
+    novelty = round(watch.novelty.update_ms(time, value), 4)
     detail[f"{watch.name}/novelty"] = novelty
     if novelty >= THRESHOLD:
         findings["metric_anomaly"] = novel(watch, host, value, novelty)
     if watch.limit is not None:
-        passed = round(watch.limit.update(moment, value), 4)
+        passed = round(watch.limit.update_ms(time, value), 4)
         detail[f"{watch.name}/static"] = passed
         if passed >= THRESHOLD:
             findings["metric_static"] = over_limit(watch, host, value, passed)

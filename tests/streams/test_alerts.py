@@ -1,7 +1,7 @@
 """The alert agent, through the offline driver: candidates in, versions of alerts out."""
 
 from collections.abc import Iterable, Sequence
-from itertools import cycle, product
+from itertools import cycle, islice, product
 from typing import Any
 
 import pytest
@@ -67,11 +67,13 @@ def versions(outcome: Outcome) -> list[dict[str, Any]]:
     return [topics.ALERTS.codec.decode(value) for _, value in outcome.topic("alerts") if value is not None]
 
 
-def told(candidates: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
-    """What the agent says to each candidate; at most one version each."""
+def told(candidates: Sequence[dict[str, Any]], restarts: bool = False) -> list[dict[str, Any] | None]:
+    """What the agent says to each candidate; at most one version each. `restarts` lets it start again before each."""
     outcome, said = Outcome(), []
     for record in records(candidates):
         before = len(outcome.topic("alerts"))
+        if restarts:
+            outcome.store.live.clear()
         outcome = run(ALERTS, [record], start=outcome)
         new = versions(outcome)[before:]
         assert len(new) <= 1
@@ -149,9 +151,10 @@ LIVES = {
 }
 
 
+@pytest.mark.parametrize("restarts", [False, True], ids=["", "restarted before each"])
 @pytest.mark.parametrize("life", LIVES.values(), ids=LIVES.keys())
-def test_life(life: list[tuple[dict[str, Any], tuple[Any, ...] | None]]) -> None:
-    said = told([each for each, _ in life])
+def test_life(life: list[tuple[dict[str, Any], tuple[Any, ...] | None]], restarts: bool) -> None:
+    said = told([each for each, _ in life], restarts)
     found = [
         version
         and (
@@ -288,16 +291,15 @@ def test_any_cut_gives_the_same_bytes(history: list[dict[str, Any]], cuts: list[
 
 
 @settings(deadline=None, max_examples=60)
-@given(histories(), st.data())
-def test_restored_in_the_middle_it_goes_on_as_if_nothing_was(
-    history: list[dict[str, Any]], data: st.DataObject
-) -> None:
+@given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=20))
+def test_started_again_and_again(history: list[dict[str, Any]], cuts: list[int]) -> None:
     source = records(history)
     whole = run(ALERTS, source)
-    middle = data.draw(st.integers(0, len(source)))
-    outcome = run(ALERTS, source[:middle])
-    outcome.store.live.clear()  # as after a restart: only what was stored is left
-    outcome = run(ALERTS, source[middle:], start=outcome)
+    outcome, sizes = Outcome(), cycle(cuts)
+    rest = iter(source)
+    while piece := list(islice(rest, next(sizes))):
+        outcome = run(ALERTS, piece, start=outcome)
+        outcome.store.live.clear()  # as after a restart: only what was stored is left
     assert outcome.outputs == whole.outputs
     assert outcome.state == whole.state
 
