@@ -41,9 +41,6 @@ class Codec(Protocol):
     def decode(self, raw: bytes, /) -> Any:
         """Raises DecodeError when `raw` is not exactly one value."""
 
-    def encode_many(self, records: Iterable[Any], /) -> list[bytes]:
-        """All of them; raises the first EncodeError."""
-
     def decode_many(self, raws: Iterable[bytes], /) -> list[Any]:
         """The value of each, or the DecodeError that says why there is none."""
 

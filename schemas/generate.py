@@ -46,10 +46,6 @@ class Codec:
                 values.append(error)
         return values
 
-    def encode_many(self, values: Iterable[Any]) -> list[bytes]:
-        """All of them; raises the first EncodeError."""
-        return [*map(self.encode, values)]
-
 
 class _Lines:
     """Python source as it grows, and names that were not used yet."""

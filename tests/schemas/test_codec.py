@@ -50,10 +50,11 @@ def test_equals_fastavro(make: Maker, r: Random) -> None:
     fastavro.schemaless_writer(out, oracle, value)
     raw = out.getvalue()
     assert codec.encode(value) == raw
+    if isinstance(schema, dict) and schema["type"] == "record":
+        assert codec.encode(dict(r.sample(list(value.items()), len(value)))) == raw
     expected = bits(fastavro.schemaless_reader(BytesIO(raw), oracle, None))
     assert bits(codec.decode(raw)) == expected
     assert [bits(each) for each in codec.decode_many([raw, raw])] == [expected] * 2
-    assert codec.encode_many([value, value]) == [raw, raw]
 
 
 @pytest.mark.parametrize("make", MAKERS)
