@@ -1,12 +1,13 @@
 """ClickHouse as the sinks see it: requests, and errors sorted by what must be done about them."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.httputil import get_pool_manager
 from urllib3.exceptions import HTTPError
 
@@ -33,22 +34,29 @@ INSERT_SETTINGS = {
 class Store:
     """One database at one ClickHouse. May be used from several threads at a time."""
 
-    def __init__(self, url: str, user: str, password: str, database: str, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, url: str, user: str, password: str, database: str, timeout_s: float = 60.0, enter: bool = False
+    ) -> None:
+        """`enter`: statements may name the database's tables alone. Then the database must exist."""
         self.url = url
         self.database = database
         self._user = user
         self._password = password
         self._timeout_s = timeout_s
+        self._enter = enter
         self._client: Client | None = None
 
     def client(self) -> Client:
         """The connected client. Raises Unavailable or Mismatch (rights)."""
         if self._client is None:
+            # Every error reaches our caller; its own lines about them would only repeat that.
+            logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
             try:
                 self._client = clickhouse_connect.get_client(
                     dsn=self.url,
                     username=self._user,
                     password=self._password,
+                    database=self.database if self._enter else "__default__",
                     compress=False,
                     autogenerate_session_id=False,
                     connect_timeout=5,
@@ -95,11 +103,21 @@ def quoted(name: str) -> str:
 
 def sorted_error(error: Exception) -> Unavailable | Refused | Mismatch:
     """The error by what must be done about it; what is not known is treated as passing."""
-    text = " ".join(str(error).split())
-    found = re.search(r"Code: (\d+)", text)
-    code = (error.code if isinstance(error, DatabaseError) else None) or (int(found[1]) if found else 0)
+    text = words(error)
+    found = re.match(r"Code: (\d+)", text)
+    code = int(found[1]) if found else 0
     if code in ABOUT_DATA:
         return Refused(code, text)
     if code in ABOUT_TABLES:
         return Mismatch(f"ClickHouse refuses for a reason that data cannot mend: {text}")
     return Unavailable(text)
+
+
+def words(error: BaseException) -> str:
+    """What ClickHouse said, beginning with "Code: "; else what the innermost cause says."""
+    said = re.search(r"Code: \d+\. DB::Exception: .*?(?= \(version |\Z)", str(error), re.DOTALL)
+    if said:
+        return " ".join(said[0].split())
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return " ".join(str(error).split()) or type(error).__name__

@@ -15,13 +15,14 @@ from watchfloor.settings import Settings
 T = TypeVar("T")
 
 
-def open_store(settings: Settings) -> Store:
-    """The database that the settings name."""
+def open_store(settings: Settings, enter: bool = False) -> Store:
+    """The database that the settings name. `enter`: statements may name its tables alone."""
     return Store(
         settings.clickhouse,
         settings.clickhouse_user,
         settings.clickhouse_password.get_secret_value(),
         settings.database,
+        enter=enter,
     )
 
 
