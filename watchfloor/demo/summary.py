@@ -1,0 +1,74 @@
+"""What the demonstration showed, for people and for scripts, and whether it showed what it must."""
+
+from dataclasses import asdict
+from statistics import quantiles
+from typing import Any
+
+from watchfloor.demo.live import Outcome
+from watchfloor.demo.tally import Tally
+from watchfloor.demo.terminal import Terminal
+
+ALERT_LIMIT_S = 10.0
+"""From the begin of the burst to the alert's record in Kafka."""
+
+
+def report(outcome: Outcome, found: Tally) -> dict[str, Any]:
+    """The figures for scripts. Seconds and milliseconds are in the names; null: not measured."""
+    latencies = sorted(outcome.latencies)
+    percentiles = quantiles(latencies, n=100, method="inclusive") if len(latencies) > 1 else []
+    seconds = outcome.burst_to_alert_s
+    return asdict(found) | {
+        "live_samples": outcome.samples,
+        "calm_alerts": len(outcome.calm_alerts),
+        "burst": outcome.burst_at is not None,
+        "burst_alerts": sorted({alert["metric"] for alert, _ in outcome.burst_alerts}),
+        "burst_to_alert_seconds": None if seconds is None else round(seconds, 2),
+        "sample_to_prediction_ms_p50": round(percentiles[49]) if percentiles else None,
+        "sample_to_prediction_ms_p99": round(percentiles[98]) if percentiles else None,
+    }
+
+
+def faults(figures: dict[str, Any]) -> list[str]:
+    """What is not as it must be, in words."""
+    found = []
+    if figures["lost"]:
+        found.append(f"{figures['lost']} events have no prediction in ClickHouse")
+    if figures["doubled"]:
+        found.append(f"{figures['doubled']} predictions are there once too often")
+    if not figures["live_samples"]:
+        found.append("no live sample was scored")
+    if figures["burst"] and figures["burst_to_alert_seconds"] is None:
+        found.append("the burst raised no alert")
+    elif figures["burst"] and figures["burst_to_alert_seconds"] >= ALERT_LIMIT_S:
+        found.append(f"the alert took {figures['burst_to_alert_seconds']} s, {ALERT_LIMIT_S:.0f} s at most were due")
+    return found
+
+
+def show(terminal: Terminal, figures: dict[str, Any]) -> None:
+    """The figures for people, each with where it comes from."""
+    terminal.title("The books")
+    seconds = figures["burst_to_alert_seconds"]
+    after = "-" if seconds is None else f"{seconds:.1f} s"
+    p50, p99 = figures["sample_to_prediction_ms_p50"], figures["sample_to_prediction_ms_p99"]
+    terminal.table(
+        [
+            ("events", f"{figures['events']:,}", "records in the topic events.metrics"),
+            ("predictions", f"{figures['predictions']:,}", "rows of the view v_predictions"),
+            ("lost", str(figures["lost"]), "event ids of the topic without a prediction in the view"),
+            ("doubled", str(figures["doubled"]), "predictions beyond one per event id"),
+            ("dead letters", str(figures["dead_letters"]), "rows of v_dead_letters"),
+            ("alerts", str(figures["alerts"]), f"rows of v_alerts, {figures['historic_alerts']} of them history"),
+            ("live samples", str(figures["live_samples"]), f"sample to score: p50 {p50} ms, p99 {p99} ms"),
+            ("false alerts", str(figures["calm_alerts"]), "opened before the burst, on the calm machine"),
+            (
+                "burst to alert",
+                after,
+                f"begin of the burst to the alert's Kafka timestamp; limit {ALERT_LIMIT_S:.0f} s",
+            ),
+        ]
+    )
+    for fault in figures["faults"]:
+        terminal.warn(f"[bold red]{fault}[/bold red]")
+    if not figures["faults"]:
+        shown = "the burst raised a real alert in time" if figures["burst"] else "it was stopped before the burst"
+        terminal.say(f"[green]✓[/green] Nothing lost, nothing doubled; {shown}.")

@@ -1,0 +1,95 @@
+"""What comes out of the pipeline, as it comes: predictions and alerts, read committed."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from schemas.topics import ALERTS, EVENTS_METRICS, PREDICTIONS_ANOMALY, Topic
+
+LIMIT_S = 20.0
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One record of a topic. `at`: its Kafka timestamp, epoch milliseconds."""
+
+    topic: str
+    record: dict[str, Any]
+    at: int
+
+
+def consumer(kafka: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": kafka,
+            "group.id": "watchfloor-demo",  # never joined: partitions are assigned by hand
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 100,
+            "log_level": 0,
+        }
+    )
+
+
+def places(reader: Consumer, name: str, end: bool = False) -> list[TopicPartition]:
+    """All partitions of a topic, at their beginning or at their end. Raises KafkaException."""
+    found = reader.list_topics(name, timeout=LIMIT_S).topics[name]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    partitions = [TopicPartition(name, number, 0) for number in found.partitions]
+    if end:
+        for partition in partitions:
+            partition.offset = reader.get_watermark_offsets(partition, timeout=LIMIT_S)[1]
+    return partitions
+
+
+class Watch:
+    """Reads predictions and alerts from their end on, in a thread, and hands each to `tell` until stop()."""
+
+    TOPICS = (PREDICTIONS_ANOMALY, ALERTS)
+
+    def __init__(self, kafka: str, prefix: str, tell: Callable[[Seen], None], from_end: bool = True) -> None:
+        self._topics: dict[str | None, Topic] = {prefix + topic.name: topic for topic in self.TOPICS}
+        self._tell = tell
+        self._reader = consumer(kafka)
+        self._reader.assign([place for name in self._topics if name for place in places(self._reader, name, from_end)])
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for message in self._reader.consume(BATCH, 0.1):
+                value = message.value()
+                if message.error() is None and value is not None:
+                    topic = self._topics[message.topic()]
+                    self._tell(Seen(topic.name, topic.codec.decode(value), message.timestamp()[1]))
+        self._reader.close()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(LIMIT_S)
+
+
+def event_ids(kafka: str, prefix: str) -> list[str]:
+    """The ids of all events in events.metrics, as often as they are there."""
+    reader = consumer(kafka)
+    name = prefix + EVENTS_METRICS.name
+    begin, end = places(reader, name), {place.partition: place.offset for place in places(reader, name, end=True)}
+    ids = []
+    for place in begin:
+        reader.assign([place])
+        at = reader.get_watermark_offsets(place, timeout=LIMIT_S)[0]
+        while at < end[place.partition]:
+            messages = reader.consume(BATCH, LIMIT_S)
+            if not messages:
+                raise TimeoutError(f"{name} was not read to its end within {LIMIT_S:.0f} s")
+            for message in messages:
+                ids.append(EVENTS_METRICS.codec.decode(message.value() or b"")["event_id"])
+                at = (message.offset() or 0) + 1
+    reader.close()
+    return ids
