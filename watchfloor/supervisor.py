@@ -19,7 +19,7 @@ from typing import Any
 import click
 import psutil
 from rich.console import Console as Terminal
-from rich.table import Table
+from rich.table import Column, Table
 
 from watchfloor.embedded.clickhouse import Engine
 from watchfloor.embedded.jars import JavaError
@@ -202,11 +202,11 @@ class Supervisor:
 
     def show(self) -> None:
         """What runs where, for people."""
-        table = Table("process", "what", "where", "pid", "state")
+        table = Table("process", Column("where", overflow="fold"), "pid", "state", "what")
         for stage in self.stages:
             for service in stage:
                 now = service.figures()
-                table.add_row(service.plan.name, now["what"], now["where"], str(now["pid"]), now["state"])
+                table.add_row(service.plan.name, now["where"], str(now["pid"]), now["state"], now["what"])
         terminal = Terminal(stderr=True)
         terminal.print(table)
         late = [service.plan.name for stage in self.stages for service in stage if not service.is_ready.is_set()]

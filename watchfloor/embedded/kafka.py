@@ -51,8 +51,8 @@ SETTINGS = {
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
     "log.segment.delete.delay.ms": "1000",
     # A broker killed by force is let in again only when its last session is over.
-    "broker.session.timeout.ms": "2500",
-    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "4000",
+    "broker.heartbeat.interval.ms": "1000",
 }
 
 
