@@ -90,7 +90,7 @@ DEAD_LETTERS = Topic(
     id=None,
     retention_ms=30 * DAY_MS,
     doc="Records that could not be processed, whole, with the reason.",
-    max_message_bytes=2 << 20,  # the largest record of any other topic, 1 MiB, and the reason
+    max_message_bytes=32 << 20,  # twice what the broker takes elsewhere, because a dead letter holds a whole record
 )
 
 CATALOGUE: dict[str, Topic] = {

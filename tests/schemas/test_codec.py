@@ -1,5 +1,8 @@
 """The generated and the compiled codecs against fastavro and against the walk, over random schemas and values."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from io import BytesIO
 from random import Random
@@ -194,3 +197,11 @@ def test_large_records(make: Maker) -> None:
 def test_wrong_schemas_are_refused(schema: Any, message: str) -> None:
     with pytest.raises(SchemaError, match=message):
         parse(schema)
+
+
+@pytest.mark.parametrize(("pure", "implementation"), [("1", "plain"), ("0", "compiled" if COMPILED else "plain")])
+def test_implementation_is_chosen_by_the_environment(pure: str, implementation: str) -> None:
+    program = "from schemas import codec, topics; print(codec.IMPLEMENTATION, topics.ALERTS.partition_of(b'acme', 24))"
+    env = {**os.environ, "WATCHFLOOR_PURE": pure}
+    result = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [implementation, "12"]
