@@ -1,0 +1,212 @@
+"""The detector that pages: surprise measured against the series' own fading record."""
+
+from datetime import UTC, datetime
+from math import exp
+from struct import Struct
+from typing import Any, ClassVar
+
+from models.anomaly.codebook import Codebook
+from models.anomaly.explain import PARTS, Part, explanation
+from models.anomaly.pace import ROW_S, Pace
+from models.anomaly.parts import Parts, Read
+from models.anomaly.record import FADE, GROWTH, LOW, Record
+from models.anomaly.rows import CONTEXT_LAG, VALUE_LAG, Rows
+from models.anomaly.season import HOUR_MS, Season
+from models.anomaly.smooth import Smooth
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LARGEST = 1e100
+"""Beyond this a value is taken for missing: no metric is that large, and sums of such values overflow."""
+
+HEADER = b"h"
+_OWN = Struct(">I2H5d")
+
+
+class Novelty:
+    """Score of one series: how new its value is, to the series itself.
+
+    Three surprises, all in the unit of the series, are compared with their own records (see record.py) and their
+    logarithms are added: one far out, or several together, make an alert.
+
+    - value: distance to the nearest value seen
+    - context: distance to the nearest (value, mean around it) seen: a familiar value in unfamiliar surroundings
+    - season: the mean residual of the last minutes from what is usual at this hour of the day (UTC)
+
+    Nothing of the future, and no length or range of the series, is known. Cost and memory do not grow with history.
+
+    Before WARM_SAMPLES samples and WARM_S seconds the score is 0. None, NaN, infinities and values beyond 1e100 score 0
+    and teach nothing. A sample that is not newer than the newest is judged like any other but moves no clock.
+
+    >>> from datetime import timedelta
+    >>> novelty = Novelty()
+    >>> start = datetime(2025, 1, 1, tzinfo=UTC)
+    >>> calm = [novelty.update(start + timedelta(minutes=i), 20.0 + i % 5) for i in range(1000)]
+    >>> max(calm) < 0.5 < novelty.update(start + timedelta(minutes=1000), 95.0)
+    True
+    """
+
+    name: ClassVar[str] = "novelty"
+
+    WARM_SAMPLES: ClassVar[int] = 150
+    WARM_S: ClassVar[float] = 900.0
+    BIAS: ClassVar[float] = 2.1
+    """Added to the sum of the three log-records: where it makes 0, the score is 0.5."""
+    GRAIN: ClassVar[float] = 0.1
+    """What is nearer than this share of the record to something familiar is not stored."""
+    FLOOR: ClassVar[float] = 1e-3
+    """Share of the mean level that is too small to speak of."""
+    CAPACITY: ClassVar[int] = 512
+    """Points that each of the two books holds at most."""
+    MEAN_ROWS: ClassVar[float] = 12.5
+    """Rows of the mean around a value."""
+    DOUBT: ClassVar[float] = 10.0
+    """Samples at this sampling rate that count as doubt: the record is taken for 1 + DOUBT / samples larger."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self.smooth = Smooth()
+        self.rows = Rows()
+        self.season = Season()
+        self.values = Codebook(b"v", self.CAPACITY)
+        self.contexts = Codebook(b"c", self.CAPACITY)
+        self.records = (Record(), Record(), Record())
+        self.samples = 0
+        self.mean = 0.0
+        self.mean_rows = 0.0
+        self._changed = False
+        self._seen: tuple[float, float, int, float] | None = None
+        self._surprises = self._logs = self._before = (0.0, 0.0, 0.0)
+
+    def update(self, timestamp: datetime, value: float | None) -> float:
+        """Score of a sample, 0 to 1; 0.5 is the shipped threshold. A timestamp without a zone is UTC."""
+        if timestamp.tzinfo is None:
+            timestamp = timestamp.replace(tzinfo=UTC)
+        passed = timestamp - EPOCH
+        return self.update_ms(passed.days * 86_400_000 + passed.seconds * 1000 + passed.microseconds // 1000, value)
+
+    def update_ms(self, epoch_ms: int, value: float | None) -> float:
+        """Score of a sample at this time in epoch milliseconds, as in `update`."""
+        if value is None or not -LARGEST < value < LARGEST:
+            self._seen = None
+            return 0.0
+        pace = self.pace
+        since_last = (epoch_ms - pace.last_ms) * 0.001
+        passed = pace.tell(epoch_ms)
+        x = self.smooth.smooth(value, pace.step, since_last)
+        row = pace.row
+        rows = passed / row if passed < row else 1.0
+        slow_rows = passed / ROW_S if passed < ROW_S else 1.0
+
+        weight = self.mean_rows + rows
+        if weight > self.MEAN_ROWS:
+            weight = self.MEAN_ROWS
+        self.mean_rows = weight
+        mean = self.mean = self.mean + (x - self.mean) * (rows / weight)
+
+        new_value = self.values.distance(x, 0.0)
+        new_context = self.contexts.distance(x + mean, x - mean)
+        new_season = self.season.surprise(epoch_ms, x, rows, slow_rows)
+
+        self.samples += 1
+        of_value, of_context, of_season = self.records
+        self._before = (of_value.size, of_context.size, of_season.size)
+        listening = pace.listening
+        if listening or self.samples <= self.WARM_SAMPLES or pace.age < self.WARM_S:
+            of_value.learn(new_value)
+            of_context.learn(new_context)
+            of_season.learn(new_season)
+            self._logs = (LOW, LOW, LOW)
+            score = 0.0
+        else:
+            floor = self.FLOOR * (mean if mean >= 0.0 else -mean)
+            doubt = 1.0 + self.DOUBT / pace.since
+            fade, growth = FADE * slow_rows, GROWTH * rows
+            a = of_value.judge(new_value, floor, doubt, fade, growth)
+            b = of_context.judge(new_context, floor, doubt, fade, growth)
+            c = of_season.judge(new_season, floor, doubt, fade, growth)
+            self._logs = (a, b, c)
+            score = 1.0 / (1.0 + exp(-(a + b + c + self.BIAS)))
+        self._surprises = (new_value, new_context, new_season)
+        self._seen = (value, x, epoch_ms, score)
+        self._changed = True
+
+        ended = self.rows.see(x, new_value, mean, new_context, rows)
+        if listening:
+            self._learn_value(x)
+            self._learn_context(x, mean)
+        elif ended:
+            old = self.rows.ago(VALUE_LAG)
+            if old is not None:
+                self._learn_value(old[0])
+            old = self.rows.ago(CONTEXT_LAG)
+            if old is not None:
+                self._learn_context(old[1], old[2])
+        return score
+
+    def _learn_value(self, value: float) -> None:
+        self.values.learn(value, 0.0, self.GRAIN * self.records[0].size)
+
+    def _learn_context(self, value: float, mean: float) -> None:
+        # In these coordinates the distance of the book is |value - value'| + |mean - mean'|.
+        self.contexts.learn(value + mean, value - mean, self.GRAIN * self.records[1].size)
+
+    def explain(self) -> dict[str, Any]:
+        """Why the last sample got its score.
+
+        Returns:
+            score: of the last sample.
+            value: as it came; None where the last sample had none, or there was none yet: then this and `summary`
+                are all there is.
+            judged: the value that was judged: a running median where samples come fast, else the value.
+            expected: what is usual at this hour, or of late while the hour is not known.
+            usual_low, usual_high: about 95 % of the values lie between them.
+            nearest: the nearest value seen before; None before anything was learned.
+            direction: "up" or "down" from the expected value.
+            strongest: the part that says most.
+            parts: value, context, season; each with its surprise and its record, in the unit of the series, and the
+                log of their ratio.
+            summary: a sentence.
+        """
+        if self._seen is None:
+            return {"value": None, "summary": "no value"}
+        value, judged, epoch_ms, score = self._seen
+        parts = {
+            name: Part(surprise, record, log)
+            for name, surprise, record, log in zip(PARTS, self._surprises, self._before, self._logs, strict=True)
+        }
+        usual = self.season.usual(self.values.least, self.values.most)
+        nearest = self.values.nearest(judged)
+        return explanation(value, judged, usual, nearest, epoch_ms // HOUR_MS % 24, parts, score)
+
+    def load(self, read: Read) -> None:
+        """Take up the stored state of a series; without any, stay new. Later scores are bit-identical."""
+        raw = read(HEADER)
+        if raw is None:
+            return
+        self.samples, value_turn, context_turn, self.mean, self.mean_rows, *sizes = _OWN.unpack_from(raw)
+        for record, size in zip(self.records, sizes, strict=True):
+            record.size = size
+        at = self.pace.restore(raw, _OWN.size)
+        at = self.rows.restore(raw, at)
+        at = self.season.restore(raw, at)
+        self.smooth.restore(raw, at)
+        self.rows.load(read)
+        self.season.load(read)
+        self.values.load(read, value_turn)
+        self.contexts.load(read, context_turn)
+
+    def changes(self) -> Parts:
+        """Parts that changed since the last call: after one update less than 1 kB, some 300 bytes as a rule."""
+        if not self._changed:
+            return []
+        self._changed = False
+        sizes = [record.size for record in self.records]
+        own = _OWN.pack(self.samples, self.values.turn, self.contexts.turn, self.mean, self.mean_rows, *sizes)
+        header = own + self.pace.store() + self.rows.store() + self.season.store() + self.smooth.store()
+        return [
+            (HEADER, header),
+            *self.rows.changes(),
+            *self.season.changes(),
+            *self.values.changes(),
+            *self.contexts.changes(),
+        ]

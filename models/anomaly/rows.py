@@ -1,0 +1,89 @@
+"""The strangest of each row, kept until it may be learned."""
+
+from struct import Struct
+
+from models.anomaly.parts import Parts, Read
+
+VALUE_LAG = 6
+CONTEXT_LAG = 24
+"""Rows after which a value, or a value in its context, becomes familiar."""
+
+SLOTS = CONTEXT_LAG + 1
+
+CLOSED = 0.9
+"""A row ends when this share of it has passed: sampling clocks are never exact."""
+
+_STATE = Struct(">I6d")
+_ROW = Struct(">3d")
+
+Row = tuple[float, float, float]
+"""(strangest value; strangest pair of a value and the mean around it)"""
+
+
+class Rows:
+    """A ring of the last rows.
+
+    What has just been seen must stay strange for a while, else the second sample of an incident would be familiar.
+    Of a row with many samples only the strangest value and the strangest pair are kept, so memory is bounded.
+
+    Attributes:
+        count: rows that have ended.
+        filled: share of the running row.
+    """
+
+    __slots__ = ("_dirty", "_ring", "count", "filled", "pair", "pair_surprise", "value", "value_surprise")
+
+    def __init__(self) -> None:
+        self._ring: list[Row] = [(0.0, 0.0, 0.0)] * SLOTS
+        self._dirty: set[int] = set()
+        self.count = 0
+        self.filled = 0.0
+        self.value = 0.0
+        self.pair = (0.0, 0.0)
+        self.value_surprise = self.pair_surprise = -1.0
+
+    def see(self, value: float, value_surprise: float, mean: float, pair_surprise: float, rows: float) -> bool:
+        """Take a sample into the running row; whether the row ended with it."""
+        if value_surprise >= self.value_surprise:
+            self.value, self.value_surprise = value, value_surprise
+        if pair_surprise >= self.pair_surprise:
+            self.pair, self.pair_surprise = (value, mean), pair_surprise
+        self.filled += rows
+        if self.filled < CLOSED:
+            return False
+        self._end()
+        return True
+
+    def _end(self) -> None:
+        slot = self.count % SLOTS
+        self._ring[slot] = (self.value, *self.pair)
+        self._dirty.add(slot)
+        self.count += 1
+        self.filled = self.filled - 1.0 if self.filled > 1.0 else 0.0
+        self.value_surprise = self.pair_surprise = -1.0
+
+    def ago(self, lag: int) -> Row | None:
+        """The row that ended `lag` rows before the last one; None before there was one."""
+        return self._ring[(self.count - 1 - lag) % SLOTS] if self.count > lag else None
+
+    def store(self) -> bytes:
+        """The running row."""
+        return _STATE.pack(self.count, self.filled, self.value, self.value_surprise, *self.pair, self.pair_surprise)
+
+    def restore(self, raw: bytes, at: int) -> int:
+        """Take up what `store` wrote at this place; the place behind it."""
+        self.count, self.filled, *strangest = _STATE.unpack_from(raw, at)
+        self.value, self.value_surprise, first, second, self.pair_surprise = strangest
+        self.pair = (first, second)
+        return at + _STATE.size
+
+    def load(self, read: Read) -> None:
+        for slot in range(SLOTS):
+            raw = read(b"r" + bytes([slot]))
+            if raw is not None:
+                self._ring[slot] = _ROW.unpack(raw)
+
+    def changes(self) -> Parts:
+        slots = sorted(self._dirty)
+        self._dirty.clear()
+        return [(b"r" + bytes([slot]), _ROW.pack(*self._ring[slot])) for slot in slots]
