@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from schemas import walk
-from schemas.avro import DecodeError, Node, seven_bits, varint
+from schemas.avro import DecodeError, Field, Node, seven_bits, varint
 
 GIVE_UP = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, struct.error)
 MISSING = object()
@@ -244,8 +244,9 @@ class _Encoder(_Lines):
                 return [out]
 
     def number(self, value: str) -> None:
-        self.add(f"if type({value}) is not float and type({value}) is not int")
-        self.lines[-1] += f" and not isinstance({value}, float): raise TypeError"
+        """Check for an int or any float, but no bool."""
+        test = f"type({value}) is not float and type({value}) is not int and not isinstance({value}, float)"
+        self.add(f"if {test}: raise TypeError")
 
     def write_record(self, node: Node, value: str) -> list[str]:
         self.add(f"if type({value}) is not dict: raise TypeError")
@@ -256,26 +257,27 @@ class _Encoder(_Lines):
             test = f"not {self.constant(repr(names))}.issuperset({value})"
         self.add(f"if {test}: raise KeyError")
         parts: list[str] = []
-        index = 0
+        rest = iter(node.fields)
         for run in _runs(node):
-            fields = node.fields[index : index + len(run)]
-            index += len(run)
+            fields = [next(rest) for _ in run]
             if len(run) > 1 and all(field.default is None for field in fields):
-                names_ = [self.name() for _ in run]
-                for name, field in zip(names_, fields, strict=True):
-                    self.add(f"{name} = {value}[{field.name!r}]")
-                same = " is ".join(f"type({name})" for name in names_)
-                with self.block(f"if not ({same} is float):"):
-                    for name in names_:
-                        self.number(name)
-                pack = self.constant(f"Struct({_layout(run)!r}).pack")
-                parts.append(f"{pack}({', '.join(names_)})")
-                continue
-            for field in fields:
-                parts += self.write_field(field, value)
+                parts.append(self.write_run(fields, value))
+            else:
+                parts += [part for field in fields for part in self.write_field(field, value)]
         return parts
 
-    def write_field(self, field: Any, value: str) -> list[str]:
+    def write_run(self, fields: list[Field], value: str) -> str:
+        """Numbers that are packed together, because one call costs as much as another."""
+        items = [self.name() for _ in fields]
+        for item, field in zip(items, fields, strict=True):
+            self.add(f"{item} = {value}[{field.name!r}]")
+        with self.block(f"if not ({' is '.join(f'type({item})' for item in items)} is float):"):
+            for item in items:
+                self.number(item)
+        layout = _layout([field.node for field in fields])
+        return f"{self.constant(f'Struct({layout!r}).pack')}({', '.join(items)})"
+
+    def write_field(self, field: Field, value: str) -> list[str]:
         item = self.name()
         if field.default is None:
             self.add(f"{item} = {value}[{field.name!r}]")
@@ -295,6 +297,7 @@ class _Encoder(_Lines):
         self.add(f"{out} = " + (" + ".join(parts) or "b''"))
 
     def write_union(self, node: Node, value: str, out: str) -> None:
+        """Branches that the Python type alone decides; the rest is left to the walk."""
         sole = node.sole_branches()
         word = "if"
         if "None" in sole:

@@ -40,7 +40,7 @@ def list_topics(as_json: bool) -> None:
     """Show every topic with its key, partitions and retention, and whether the cluster has it."""
     settings = Settings()
     topics = all_wanted(settings)
-    cluster = Cluster(settings.kafka, limit_s=10)
+    cluster = Cluster(settings.kafka, limit_s=5)
     try:
         found = cluster.found(topic.name for topic in topics)
     except KafkaException as error:
