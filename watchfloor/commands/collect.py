@@ -45,7 +45,11 @@ def open_sources(settings: Settings) -> Sources:
 @click.option("--once", is_flag=True, help="Print one sample as JSON, over one second, and publish nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --once: on one line.")
 @click.option(
-    "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="How much to print.",
 )
 def command(interval: float | None, name: str, once: bool, as_json: bool, log_level: str) -> None:
     """Sample this host's metrics and publish them to events.metrics.

@@ -47,7 +47,11 @@ log = logging.getLogger("watchfloor.sink")
     help="More bad records than this in one range stop the sink instead of becoming dead letters.",
 )
 @click.option(
-    "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="How much to print.",
 )
 def command(
     name: str, flush_seconds: float, once: bool, accept: tuple[str, ...], refusals: int, log_level: str

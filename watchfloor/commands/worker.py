@@ -1,0 +1,71 @@
+"""`watchfloor worker`: run stream agents until told to stop."""
+
+import json
+import logging
+import os
+
+import click
+from prometheus_client import start_http_server
+
+from streams import app
+from streams.runtime.metrics import Metrics
+from streams.topology import AGENTS
+from watchfloor.settings import Settings
+
+log = logging.getLogger("watchfloor.worker")
+
+
+def chosen(names: str | None) -> list[app.Agent]:
+    """The agents named, separated by commas; all of them without a name. Raises BadParameter for an unknown one."""
+    known = {agent.name: agent for agent in AGENTS}
+    wanted = [name.strip() for name in names.split(",")] if names else list(known)
+    for name in wanted:
+        if name not in known:
+            raise click.BadParameter(
+                f"no agent is called {name!r}; there are: {', '.join(known)}", param_hint="--agents"
+            )
+    return [known[name] for name in wanted]
+
+
+@click.command()
+@click.option("--agents", help="Names separated by commas; all agents without it.")
+@click.option(
+    "--name",
+    default="worker-0",
+    show_default=True,
+    help="Stable name of this worker: after a restart under the same name it goes on at once.",
+)
+@click.option("--dynamic", is_flag=True, help="Join as a dynamic member: for workers that come and go.")
+@click.option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="How much to print.",
+)
+def command(agents: str | None, name: str, dynamic: bool, log_level: str) -> None:
+    """Run stream agents: read events, score them, write predictions and alerts, exactly once.
+
+    Start as many workers as there are partitions, each with a name of its own; they share the work.
+    """
+    settings = Settings()
+    run = chosen(agents)
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    metrics = Metrics()
+    server, _ = start_http_server(settings.metrics_port, addr=settings.metrics_address, registry=metrics.registry)
+    settings.run.mkdir(parents=True, exist_ok=True)
+    where = {"pid": os.getpid(), "kind": "worker", "metrics": f"http://127.0.0.1:{server.server_port}/metrics"}
+    (settings.run / f"{name}.json").write_text(json.dumps(where))
+    log.info("agents %s on %s, figures at %s", ", ".join(a.name for a in run), settings.kafka, where["metrics"])
+    app.serve(
+        app.build(
+            run,
+            servers=settings.kafka,
+            prefix=settings.prefix,
+            instance=None if dynamic else name,
+            session_timeout_ms=settings.session_timeout_ms,
+            data=settings.home / "faust",
+            metrics=metrics,
+        ),
+        loglevel=getattr(logging, log_level.upper()),
+    )
