@@ -57,9 +57,7 @@ def main(home: Path, port: int) -> None:
     try:
         database = Database(data, configure(home))
     except RuntimeError as error:
-        raise click.ClickException(
-            f"The engine cannot open {data} (is another process using it?): {error}"
-        ) from error
+        raise click.ClickException(f"The engine cannot open {data} (is another process using it?): {error}") from error
     port = listener.getsockname()[1]
     print(f"ClickHouse {database.version} on http://{HOST}:{port}", file=sys.stderr, flush=True)
     uvloop.install()

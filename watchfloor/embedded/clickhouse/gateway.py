@@ -187,9 +187,7 @@ class Gateway:
             files,
         )
 
-    async def _run(
-        self, http: web.Request, request: Request, headers: dict[str, str], tag: str
-    ) -> web.StreamResponse:
+    async def _run(self, http: web.Request, request: Request, headers: dict[str, str], tag: str) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
         outbox = Outbox(loop)
         job = loop.run_in_executor(self._pool, self._database.run, request, outbox.emit)

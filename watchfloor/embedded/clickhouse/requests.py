@@ -16,6 +16,7 @@ from watchfloor.embedded.clickhouse.statements import (
     identifier,
     output_format,
     quoted,
+    refuse_files,
     split_insert,
 )
 
@@ -96,9 +97,7 @@ class Database:
             finally:
                 connection.close()
             return
-        session = self.sessions.take(
-            request.user, request.session, request.session_timeout, request.session_must_exist
-        )
+        session = self.sessions.take(request.user, request.session, request.session_timeout, request.session_must_exist)
         names, usable = list(request.settings), False
         try:
             session.remember(names)
@@ -123,19 +122,17 @@ class Database:
         settings = {name: value for name, value in request.settings.items() if name != "readonly"}
         apply_settings(connection, {"log_comment": request.query_id, **settings})
         for table in request.externals:
-            connection.query(
-                f"CREATE OR REPLACE TEMPORARY TABLE {identifier(table.name)} ({table.structure})", "TSV"
-            )
+            refuse_files(table.structure.encode())
+            connection.query(f"CREATE OR REPLACE TEMPORARY TABLE {identifier(table.name)} ({table.structure})", "TSV")
             _insert(connection, f"INSERT INTO {identifier(table.name)}", table.format, memoryview(table.data))
         apply_settings(connection, readonly)
 
         insert = None if request.readonly else split_insert(request.statement)
+        refuse_files(request.statement if insert is None else insert.head.encode())
         if insert is not None:
             apply_settings(connection, {f"param_{name}": v for name, v in request.parameters.items()})
             done = _insert(connection, insert.head, insert.format, insert.data)
-            summary = _headers(
-                None, started, written_rows=done.rows_written, written_bytes=done.bytes_written
-            )
+            summary = _headers(None, started, written_rows=done.rows_written, written_bytes=done.bytes_written)
             emit(summary, b"", True)
             return
 

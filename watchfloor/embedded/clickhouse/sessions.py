@@ -28,9 +28,7 @@ class Session:
     lock: threading.Lock = field(default_factory=threading.Lock)
     timeout: float = 60.0
     expires: float = 0.0
-    own: dict[str, str] = field(
-        default_factory=dict
-    )  # the session's values of settings that URLs have changed
+    own: dict[str, str] = field(default_factory=dict)  # the session's values of settings that URLs have changed
 
     def remember(self, names: list[str]) -> None:
         """Note the session's own values of settings which a request is about to change."""
@@ -64,14 +62,10 @@ class Sessions:
                 if must_exist:
                     raise DatabaseError.named(372, "Session not found", "SESSION_NOT_FOUND")
                 if len(self._open) >= MAX_SESSIONS:
-                    raise DatabaseError.named(
-                        202, f"{MAX_SESSIONS} sessions are open", "TOO_MANY_SIMULTANEOUS_QUERIES"
-                    )
+                    raise DatabaseError.named(202, f"{MAX_SESSIONS} sessions are open", "TOO_MANY_SIMULTANEOUS_QUERIES")
                 session = self._open[key] = Session(key, self._connect())
             if not session.lock.acquire(blocking=False):
-                raise DatabaseError.named(
-                    373, f"Session {name} is locked by a concurrent client.", "SESSION_IS_LOCKED"
-                )
+                raise DatabaseError.named(373, f"Session {name} is locked by a concurrent client.", "SESSION_IS_LOCKED")
         session.timeout = timeout
         return session
 

@@ -11,11 +11,19 @@ from typing import NamedTuple
 from watchfloor.embedded.clickhouse.errors import DatabaseError
 
 TOKEN = re.compile(
-    rb"""--[^\n]*\n?|\#[ !][^\n]*\n?|/\*.*?\*/"""
+    rb"""--[^\n]*\n?|\#[ !][^\n]*\n?|/\*.*?\*/|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"""
+    rb"""|\xe2\x80\x98.*?\xe2\x80\x99|\xe2\x80\x9c.*?\xe2\x80\x9d"""  # typographic quotes
     rb"""|'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|[A-Za-z_]\w*|[()]|\s+|.""",
     re.DOTALL,
 )
 FORMAT_NAME = re.compile(rb"\s+(\w+)[ \t\f]*\r?\n?")
+
+
+# Words and calls by which the engine, as the client that it also is, reads and writes files; no grant stops them.
+# Looked for in text, too, because nothing can hide them there.
+FILES = re.compile(
+    rb"""(?i)\b(?:(outfile|infile)\b|(file)\b["`]?(?:\s|/\*.*?\*/|--[^\n]*\n|\#[^\n]*\n)*\()""", re.DOTALL
+)
 
 
 class Word(NamedTuple):
@@ -75,6 +83,20 @@ def output_format(statement: bytes, default: str) -> str:
         if word.text == b"FORMAT":
             return statement[name.start : name.end].decode()
     return default
+
+
+def refuse_files(statement: bytes) -> None:
+    """Raises DatabaseError (344) for a statement that could reach files of this machine."""
+    found = FILES.search(statement)
+    if found:
+        name = (found[1] or found[2]).decode().upper()
+        raise DatabaseError.named(
+            344, f"{name} is refused here, in text as well: pass text as a parameter", "SUPPORT_IS_DISABLED"
+        )
+    for match in TOKEN.finditer(statement) if b"\\" in statement else ():
+        token = match.group()
+        if token[:1] in b'"`' and b"\\" in token:
+            raise DatabaseError.named(344, "Escapes in quoted names are refused here", "SUPPORT_IS_DISABLED")
 
 
 def quoted(value: str) -> str:
