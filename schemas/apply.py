@@ -247,25 +247,25 @@ class Cluster:
                 for name, settings in todo.change.items()
             ]
             self._results(self.admin.incremental_alter_configs(resources, request_timeout=self.limit_s))
-        self.wait({topic.name: topic.partitions for topic in topics})
+        self.wait(topics)
         return todo
 
-    def wait(self, expected: Mapping[str, int]) -> None:
-        """Wait until every topic has its partitions and all of these have leaders.
+    def wait(self, topics: Iterable[Wanted]) -> None:
+        """Wait until the brokers know the topics as they should be, and all partitions have leaders.
 
-        Raises TimeoutError, naming the topics that have not.
+        Raises TimeoutError, which says what is still missing.
         """
+        topics = list(topics)
         deadline = time.monotonic() + self.limit_s
         while True:
-            known = self.partitions()
-            missing = [name for name, count in expected.items() if known.get(name) != count]
+            led = self.partitions()
+            missing = [f"{t.name} has not all leaders" for t in topics if led.get(t.name) != t.partitions]
+            if not missing:
+                missing = self.plan(topics).lines()
             if not missing:
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"the cluster at {self.servers} has not all partitions of {', '.join(missing)} "
-                    f"after {self.limit_s:g} s"
-                )
+                raise TimeoutError(f"after {self.limit_s:g} s the cluster at {self.servers}: {'; '.join(missing)}")
             time.sleep(0.05)
 
     def _results(self, futures: Mapping[Any, "Future[Any]"], allow: int | None = None) -> dict[Any, Any]:

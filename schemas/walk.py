@@ -102,24 +102,24 @@ def _write_record(node: Node, value: Mapping[str, Any], out: bytearray, at: str)
 
 def _write_union(node: Node, value: Any, out: bytearray, at: str) -> None:
     """The first branch that takes the value; past a float to a double, so that nothing is rounded needlessly."""
-    fitting: list[tuple[int, bytes]] = []
+    chosen: tuple[int, bytes] | None = None
     problems: list[EncodeError] = []
     for i, branch in enumerate(node.branches):
+        if chosen and branch.kind != "double":
+            continue
         written = bytearray()
         try:
             write(branch, value, written, at)
         except EncodeError as problem:
             problems.append(problem)
             continue
-        fitting.append((i, bytes(written)))
+        chosen = i, bytes(written)
         if branch.kind != "float":
             break
-    kinds = [node.branches[i].kind for i, _ in fitting]
-    if not fitting:
+    if chosen is None:
         nested = [p for p in problems if not str(p).startswith(f"{at}: expected")]
         raise nested[0] if nested else EncodeError(f"{at}: expected {node}, got {_came(value)}")
-    i, written_bytes = fitting[kinds.index("double")] if "double" in kinds else fitting[0]
-    out += varint(i) + written_bytes
+    out += varint(chosen[0]) + chosen[1]
 
 
 def _items(node: Node) -> Node:

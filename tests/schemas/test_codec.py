@@ -49,14 +49,15 @@ def outcome(action: Callable[[Any], Any], given_: Any) -> Any:
 @many
 def test_equals_fastavro(make: Maker, r: Random) -> None:
     schema, value = pair(r)
-    codec, oracle, out = make(parse(schema)), fastavro.parse_schema(stored(schema)), BytesIO()
+    node = parse(schema)
+    codec, oracle, out = make(node), fastavro.parse_schema(stored(schema)), BytesIO()
     fastavro.schemaless_writer(out, oracle, value)
     raw = out.getvalue()
-    assert codec.encode(value) == raw
+    assert codec.encode(value) == walk.encode(node, value) == raw
     if isinstance(schema, dict) and schema["type"] == "record":
         assert codec.encode(dict(r.sample(list(value.items()), len(value)))) == raw
     expected = bits(fastavro.schemaless_reader(BytesIO(raw), oracle, None))
-    assert bits(codec.decode(raw)) == expected
+    assert bits(codec.decode(raw)) == bits(walk.decode(node, raw)) == expected
     assert [bits(each) for each in codec.decode_many([raw, raw])] == [expected] * 2
 
 
