@@ -1,5 +1,6 @@
 """The generated and the compiled codecs against fastavro and against the walk, over random schemas and values."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -200,7 +201,10 @@ def test_wrong_schemas_are_refused(schema: Any, message: str) -> None:
         parse(schema)
 
 
-@pytest.mark.parametrize(("pure", "implementation"), [("1", "plain"), ("0", "compiled" if COMPILED else "plain")])
+BUILT = "compiled" if importlib.util.find_spec("schemas._compiled") else "plain"
+
+
+@pytest.mark.parametrize(("pure", "implementation"), [("1", "plain"), ("0", BUILT)])
 def test_implementation_is_chosen_by_the_environment(pure: str, implementation: str) -> None:
     program = "from schemas import codec, topics; print(codec.IMPLEMENTATION, topics.ALERTS.partition_of(b'acme', 24))"
     env = {**os.environ, "WATCHFLOOR_PURE": pure}
