@@ -16,6 +16,9 @@ from models.metrics import BY_NAME, NAMES
 CPU_HEADROOM = 0.5
 """Recorded CPU incidents reach so far from this machine's usual high towards 100 %: a full burst stays news."""
 
+CPU_MOST = 94.0
+"""History never goes beyond this: over 95 % the static limit would call a whole week of a busy machine critical."""
+
 DISK_CEILING = 8e6
 """Bytes per second that the recorded disk incidents reach, when this machine's own writes are not beyond that."""
 
@@ -40,8 +43,8 @@ def level(name: str, values: Sequence[float]) -> Level:
     deciles = quantiles(values, n=10, method="inclusive")
     middle, high = deciles[4], deciles[8]
     if name == "cpu_percent":
-        high = min(high, 99.0)
-        top = high + CPU_HEADROOM * (100.0 - high)
+        high = min(high, CPU_MOST)
+        top = min(high + CPU_HEADROOM * (100.0 - high), CPU_MOST)
     elif BY_NAME[name].unit == "B/s":
         top = max(DISK_CEILING, OTHER_CEILING * high)
     else:

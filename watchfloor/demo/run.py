@@ -1,6 +1,7 @@
 """The demonstration as a story: start, level, history, live, burst, books."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ ROWS_LIMIT_S = 20.0
 COLLECTOR_LIMIT_S = 15.0
 BUSY_PERCENT = 85.0
 STOPPED = 130
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 SHOWN = ("cpu_percent", "memory_percent", "disk_write_bytes_per_s")
 
@@ -118,6 +120,8 @@ class Demo:
             f"{shown_path(self.settings.home)}: topics {self.settings.prefix}*, database {self.settings.database}."
         )
         with taken(self.supervisor.home):
+            # The producers' own words go where those of the processes are, not between the lines of the story.
+            logging.basicConfig(filename=self.supervisor.logs / "demo.log", level="INFO", format=LOG_FORMAT)
             story = asyncio.create_task(self.story())
             stopped = asyncio.create_task(self.stop.wait())
             try:
@@ -155,6 +159,9 @@ class Demo:
         began = time.monotonic()
         with self.terminal.waiting("starting Kafka, ClickHouse, a worker and the sink"):
             await self.supervisor.start()
+        for service in (service for stage in self.supervisor.stages for service in stage):
+            if not service.is_ready.is_set():
+                raise CommandFailed(f"{service.plan.name} did not come up. Its last words:\n{service.log.tail()}")
         # What they chose (ports, password) is known only now.
         self.settings = Settings()
         self.store = open_store(self.settings)

@@ -1,7 +1,6 @@
 """What the demonstration prints: the story on stdout, its waiting on stderr."""
 
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from models.metrics import NAMES, show
 
+WIDTH, LINE_WIDTH = 100, 96
 BARS = " ▁▂▃▄▅▆▇█"
 CPU, MEMORY, WRITES = (NAMES.index(name) for name in ("cpu_percent", "memory_percent", "disk_write_bytes_per_s"))
 SEVERITY = {"INFO": "cyan", "WARNING": "yellow", "HIGH": "dark_orange", "CRITICAL": "bold red"}
@@ -27,26 +27,35 @@ class Terminal:
     """Prints the story. On no terminal it has no colours and no waiting."""
 
     def __init__(self) -> None:
-        width = None if sys.stdout.isatty() else 110
-        self.out = Console(highlight=False, width=width, soft_wrap=True)
+        self.out = Console(highlight=False)
+        self.width = min(self.out.width, WIDTH) if sys.stdout.isatty() else WIDTH
+        self.out.width = max(self.width, LINE_WIDTH)
         self.err = Console(stderr=True)
-        self.began = time.monotonic()
 
     def say(self, text: str = "") -> None:
         self.out.print(text)
 
     def title(self, text: str) -> None:
-        self.out.print(f"\n[bold]{text}[/bold]")
+        self.out.print(f"\n[bold]{text}[/bold]", width=self.width)
 
     def done(self, step: str, text: str, seconds: float | None = None) -> None:
         took = f" [dim]{seconds:.1f} s[/dim]" if seconds is not None else ""
-        self.out.print(f"[green]✓[/green] [bold]{step:<8}[/bold] {text}{took}")
+        self.entry("[green]✓[/green]", f"[bold]{step}[/bold]", f"{text}{took}")
 
     def note(self, text: str) -> None:
-        self.out.print(f"           [dim]{text}[/dim]")
+        self.entry("", "", f"[dim]{text}[/dim]")
 
     def warn(self, text: str) -> None:
-        self.out.print(f"[yellow]![/yellow]          {text}")
+        self.entry("[yellow]![/yellow]", "", text)
+
+    def entry(self, mark: str, head: str, text: str) -> None:
+        """A mark, a word, and a text that is wrapped beside them."""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=1)
+        grid.add_column(width=7)
+        grid.add_column()
+        grid.add_row(mark, head, text)
+        self.out.print(grid, width=self.width)
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
@@ -73,7 +82,7 @@ class Terminal:
         strongest = max(detail, key=detail.__getitem__, default="").partition("/")[0] if score >= THRESHOLD else ""
         line = Text(f"  {clock(prediction['event_time'])}  cpu ")
         cpu = values[CPU]
-        line.append(bar(cpu, 100.0) + (f"{cpu:5.1f} %" if cpu is not None else "      -"), heat(cpu, 100.0))
+        line.append(bar(cpu, 100.0) + (f" {cpu:5.1f} %" if cpu is not None else "       -"), heat(cpu, 100.0))
         line.append("  disk writes ")
         writes = values[WRITES]
         line.append(f"{writes / 1e6:6.1f} MB/s" if writes is not None else "          -", heat(writes, 64e6))
