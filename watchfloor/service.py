@@ -32,7 +32,10 @@ def nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one process is run. `ready` and `prepare` may block for about a second."""
+    """How one process is run.
+
+    `ready`, `where` and `ended` are given its pid; `ready` and `prepare` may block, for about a second.
+    """
 
     name: str
     command: Callable[[], list[str]]
@@ -41,6 +44,7 @@ class Plan:
     environment: Callable[[], dict[str, str]] = field(default=lambda: dict(os.environ))
     what: str = ""
     where: Callable[[int], str] = field(default=lambda pid: "")
+    ended: Callable[[int], None] = field(default=lambda pid: None)
 
 
 def server_plan(server: Server) -> Plan:
@@ -123,6 +127,7 @@ class Service:
             watching.cancel()
             printing.cancel()
             self.is_ready.clear()
+            self.plan.ended(self.process.pid)
             self.move("stopped")
         return code
 

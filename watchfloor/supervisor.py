@@ -88,20 +88,31 @@ def command(settings: Settings, name: str, *arguments: str, what: str = "") -> P
         ready=lambda pid: bool(announced(home, pid)),
         environment=lambda: os.environ | {variable("home"): str(home), variable("profile"): settings.profile},
         what=what,
-        where=lambda pid: announced(home, pid).get("metrics", ""),
+        where=lambda pid: str(announced(home, pid).get("metrics", "")),
+        ended=lambda pid: withdraw(home, pid),
     )
 
 
-def announced(home: Path, pid: int) -> dict[str, str]:
-    """What a running process wrote about itself in HOME/run; nothing when it has not (yet)."""
+def announcements(home: Path, pid: int) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The files that a process wrote about itself in HOME/run."""
     for path in (home / "run").glob("*.json"):
         try:
             found = json.loads(path.read_text())
         except (FileNotFoundError, ValueError):  # removed or being written at this moment
             continue
         if found.get("kind") and found.get("pid") == pid:
-            return dict(found)
-    return {}
+            yield path, found
+
+
+def announced(home: Path, pid: int) -> dict[str, Any]:
+    """What a running process says about itself; nothing when it has not spoken (yet)."""
+    return next((found for _, found in announcements(home, pid)), {})
+
+
+def withdraw(home: Path, pid: int) -> None:
+    """Removes what a process said about itself: it has ended."""
+    for path, _ in announcements(home, pid):
+        path.unlink(missing_ok=True)
 
 
 class Supervisor:
@@ -157,9 +168,9 @@ class Supervisor:
             await asyncio.wait(waits, timeout=READY_LIMIT_S)
         for wait in waits:
             wait.cancel()
+        self.show()
         self.ready = True
         self.write_status()
-        self.show()
 
     @property
     def logs(self) -> Path:
@@ -202,13 +213,12 @@ class Supervisor:
 
     def show(self) -> None:
         """What runs where, for people."""
-        table = Table("process", Column("where", overflow="fold"), "pid", "state", "what")
+        table = Table("process", Column("where", no_wrap=True), "pid", "state", "what")
         for stage in self.stages:
             for service in stage:
                 now = service.figures()
                 table.add_row(service.plan.name, now["where"], str(now["pid"]), now["state"], now["what"])
-        terminal = Terminal(stderr=True)
-        terminal.print(table)
+        Terminal(stderr=True, width=None if sys.stderr.isatty() else 120).print(table)
         late = [service.plan.name for stage in self.stages for service in stage if not service.is_ready.is_set()]
         if late:
             self.console.say(f"not ready yet, and tried on: {', '.join(late)}; logs are in {self.logs}", bad=True)
