@@ -9,7 +9,9 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Self
 
-from models import anomaly, metrics
+from models import metrics
+from models.anomaly.novelty import Novelty
+from models.anomaly.static import RULES, StaticLimit
 from streams.repeats import Repeats
 from streams.runs import Run
 from streams.runtime import Halt
@@ -54,9 +56,9 @@ class Watch:
     def __init__(self, slot: int, name: str, read: Read) -> None:
         self.slot, self.name = slot, name
         place = bytes([slot])
-        self.novelty = anomaly.detector(name)
+        self.novelty = Novelty()
         self.novelty.load(lambda part: read(NOVELTY + place + part))
-        self.limit = anomaly.static_limit(name)
+        self.limit = StaticLimit(RULES[name]) if name in RULES else None
         if self.limit is not None:
             self.limit.load(lambda part: read(STATIC + place + part))
         self.runs: dict[tuple[str, str], Run] = {}
@@ -67,19 +69,41 @@ class Watch:
                 self.runs[what] = Run.unpack(raw)
 
     def touch(self, what: tuple[str, str]) -> None:
-        """To be called when the run of this fingerprint began, changed or ended."""
+        """To be called when the run of this fingerprint began or changed."""
         self._touched.add(what)
 
-    def checkpoint(self) -> Parts:
-        """What changed in the novelty detector since the last checkpoint."""
-        place = bytes([self.slot])
-        return [(NOVELTY + place + part, raw) for part, raw in self.novelty.changes()]
+    def end(self, what: tuple[str, str]) -> None:
+        """Forget the run of this fingerprint."""
+        del self.runs[what]
+        self._touched.add(what)
 
-    def changes(self) -> Parts:
+    def fires(self, what: tuple[str, str]) -> bool:
+        """Whether a run of this fingerprint is under way, and is about values out of their usual range."""
+        run = self.runs.get(what)
+        return run is not None and not run.echo and what[1] != "none"
+
+    def excursion(self) -> bool:
+        """Whether the value is or lately was out of its usual range."""
+        return ("metric_anomaly", "up") in self.runs or ("metric_anomaly", "down") in self.runs
+
+    def see(self, time: int, value: float) -> None:
+        """Let the detectors see a sample of the journal again."""
+        self.novelty.update_ms(time, value)
+        if self.limit is not None:
+            self.limit.update_ms(time, value)
+
+    def checkpoint(self) -> Parts:
+        """What changed in the detectors since the last checkpoint."""
         place = bytes([self.slot])
-        out: Parts = []
+        out: Parts = [(NOVELTY + place + part, raw) for part, raw in self.novelty.changes()]
         if self.limit is not None:
             out += [(STATIC + place + part, raw) for part, raw in self.limit.changes()]
+        return out
+
+    def changes(self) -> Parts:
+        """Runs that changed since the last call."""
+        place = bytes([self.slot])
+        out: Parts = []
         for what in sorted(self._touched):
             run = self.runs.get(what)
             out.append((RUN + place + RUN_CODES[what], None if run is None else run.pack()))
@@ -127,7 +151,7 @@ class HostState:
             raw = _stored(read, JOURNAL + bytes([number]))
             (time,) = _TIME.unpack_from(raw)
             for slot, value in _VALUE.iter_unpack(raw[_TIME.size :]):
-                by_slot[slot].novelty.update_ms(time, value)
+                by_slot[slot].see(time, value)
 
     def watch(self, name: str) -> Watch | None:
         """The detectors of a metric, made when it is seen for the first time; None past the limit of custom ones."""
@@ -145,7 +169,7 @@ class HostState:
         return self._watches[name]
 
     def note(self, time: int, values: Iterable[tuple[int, float]]) -> None:
-        """To be called when the novelty detectors have seen a sample: (slot of the metric, value)."""
+        """To be called when the detectors have seen a sample: (slot of the metric, value)."""
         entry = _TIME.pack(time) + b"".join([_VALUE.pack(slot, value) for slot, value in values])
         self._changed[JOURNAL + bytes([self._scored % CHECKPOINT])] = entry
         self._scored += 1

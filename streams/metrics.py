@@ -10,6 +10,7 @@ from typing import Any
 from models import metrics
 from models.alerts import RANK, fingerprint
 from models.anomaly.severity import RISK, severity_of
+from models.anomaly.static import StaticLimit
 from models.identity import derived_id, prediction_id
 from models.metrics import show, show_range
 from schemas import topics
@@ -23,7 +24,8 @@ MODEL, VERSION, FEATURE_SET, SLOT = "anomaly", "novelty-1", "metrics-1", "champi
 THRESHOLD = 0.5
 """A score from here on fires."""
 
-KINDS = ("metric_anomaly", "metric_static")
+FAR = 2.0
+"""A value is far out beyond so many half-widths of the usual range: one in twenty calm values is beyond one."""
 
 Event = Mapping[str, Any]
 Findings = Mapping[str, Finding]
@@ -76,9 +78,9 @@ def score(host: HostState, event: Event, candidates: list[dict[str, Any]]) -> di
             unscored.append(name)
             continue
         seen.append((watch.slot, value))
-        findings = look(watch, event["host"], time, value, detail)
+        findings, excited = look(watch, event["host"], time, value, detail)
         if findings or watch.runs:
-            candidates += tell(watch, event, value, findings)
+            candidates += tell(watch, event, value, findings, excited)
             firing += findings.values()
     host.note(time, seen)
     fallback = None
@@ -98,71 +100,94 @@ def measured(event: Event) -> Iterator[tuple[str, float]]:
         yield name, extra[name]
 
 
-def look(watch: Watch, host: str, time: int, value: float, detail: dict[str, float]) -> dict[str, Finding]:
-    """Let every detector of a metric see a value; what fires, by kind of alert. The scores go into `detail`."""
+def look(watch: Watch, host: str, time: int, value: float, detail: dict[str, float]) -> tuple[Findings, bool]:
+    """Let every detector of a metric see a value; their scores go into `detail`.
+
+    Returns:
+        What fires, by kind of alert, and whether the novelty detector is still excited, firing or not.
+    """
     findings: dict[str, Finding] = {}
     novelty = round(watch.novelty.update_ms(time, value), 4)
     detail[f"{watch.name}/novelty"] = novelty
-    if novelty >= THRESHOLD:
-        findings["metric_anomaly"] = novel(watch, host, value, novelty)
+    excited = novelty >= THRESHOLD
+    if excited:
+        found, far = novel(watch, host, value, novelty)
+        # During and after an excursion the detector stays excited; only what is out of the range again is news.
+        if far or not watch.excursion() or watch.fires(("metric_anomaly", found.direction)):
+            findings["metric_anomaly"] = found
     if watch.limit is not None:
         passed = round(watch.limit.update_ms(time, value), 4)
         detail[f"{watch.name}/static"] = passed
         if passed >= THRESHOLD:
-            findings["metric_static"] = over_limit(watch, host, value, passed)
-    return findings
+            findings["metric_static"] = over_limit(watch.name, host, value, passed, watch.limit)
+    return findings, excited
 
 
-def novel(watch: Watch, host: str, value: float, score: float) -> Finding:
-    why = watch.novelty.explain()
-    expected, low, high = why["expected"], why["usual_low"], why["usual_high"]
+def novel(watch: Watch, host: str, value: float, score: float) -> tuple[Finding, bool]:
+    """What the novelty detector has found, an unusual value or a usual one out of place, and whether it is far out."""
+    name, why = watch.name, watch.novelty.explain()
+    judged, expected, low, high = why["judged"], why["expected"], why["usual_low"], why["usual_high"]
+    # Where samples come fast a smoothed value is judged; people want to read the one that is further out.
+    seen = max(judged, value) if judged >= expected else min(judged, value)
+    usual = f"usual {show_range(name, low, high)} at this hour"
+    far = judged > expected + FAR * (high - expected) or judged < expected - FAR * (expected - low)
+    if judged > high:
+        direction, text = "up", usual
+    elif judged < low:
+        direction, text = "down", usual
+    else:
+        direction, text = "none", f"in the range {usual}, but not among the values around it"
+    surprises = {f"{part}_surprise": found["surprise"] for part, found in why["parts"].items()}
+    severity = severity_of(name, score, abs(seen - expected))
     return Finding(
-        direction=why["direction"],
-        severity=severity_of(watch.name, score, abs(value - expected)),
+        direction=direction,
+        severity=severity if direction != "none" else min(severity, "WARNING", key=RANK.__getitem__),
         score=score,
         expected=expected,
         limit=None,
-        summary=f"{watch.name} {show(watch.name, value)} on {host}: "
-        f"usual {show_range(watch.name, low, high)} at this hour",
-        evidence={"usual_low": low, "usual_high": high},
-    )
+        summary=f"{name} {show(name, seen)} on {host}: {text}",
+        evidence={"judged": judged, "usual_low": low, "usual_high": high, **surprises},
+    ), far
 
 
-def over_limit(watch: Watch, host: str, value: float, score: float) -> Finding:
-    rule = watch.limit
+def over_limit(name: str, host: str, value: float, score: float, rule: StaticLimit) -> Finding:
     return Finding(
         direction="up",
         severity=rule.severity,
         score=score,
         expected=None,
         limit=rule.limit,
-        summary=f"{watch.name} {show(watch.name, value)} on {host}: over the limit of {show(watch.name, rule.limit)}",
+        summary=f"{name} {show(name, value)} on {host}: over the limit of {show(name, rule.limit)}",
         evidence={},
     )
 
 
-def tell(watch: Watch, event: Event, value: float, findings: Findings) -> Iterator[dict[str, Any]]:
+def tell(watch: Watch, event: Event, value: float, findings: Findings, excited: bool) -> Iterator[dict[str, Any]]:
     """Candidates of one metric: what begins, gets worse, goes on into another minute, or ends."""
     time = event["occurred_at"]
-    for kind in KINDS:
-        finding = findings.get(kind)
-        if finding is None:
-            for what in sorted(watch.runs):
-                if what[0] == kind:
-                    watch.touch(what)
-                    run = watch.runs[what]
-                    if run.rest(kind, time):
-                        del watch.runs[what]
-                        yield clear(watch.name, what, run, event, value)
+    fired = {(kind, finding.direction): finding for kind, finding in findings.items()}
+    for what in sorted(watch.runs.keys() - fired.keys()):
+        run, (kind, direction) = watch.runs[what], what
+        if run.echo:
+            if run.fade(excited, time):
+                watch.end(what)
+            elif excited:
+                watch.touch(what)
             continue
-        what = (kind, finding.direction)
+        watch.touch(what)
+        if run.rest(kind, time):
+            yield clear(watch.name, what, run, event, value)
+            run.echo = kind == "metric_anomaly" and direction != "none"
+            if not run.echo:
+                watch.end(what)
+    for what, finding in fired.items():
         watch.touch(what)
         found = watch.runs.get(what)
-        if found is None:
+        if found is None or found.echo:
             found = watch.runs[what] = Run.begin(finding.severity, time)
         elif not found.fire(finding.severity, time):
             continue
-        yield firing(watch.name, kind, finding, found, event, value)
+        yield firing(watch.name, what[0], finding, found, event, value)
 
 
 def firing(name: str, kind: str, finding: Finding, run: Run, event: Event, value: float) -> dict[str, Any]:
@@ -215,7 +240,9 @@ def prediction(
 ) -> dict[str, Any]:
     """The prediction record of a sample; without detail it was not scored, and says why in `fallback_reason`."""
     tenant, event_id = event["tenant_id"], event["event_id"]
+    probability = max(detail.values(), default=0.0)
     severity = max((finding.severity for finding in firing), key=RANK.__getitem__, default=None)
+    calm = "LOW" if probability < THRESHOLD else "MEDIUM"
     return {
         "tenant_id": tenant,
         "prediction_id": prediction_id(tenant, MODEL, SLOT, event_id),
@@ -227,7 +254,7 @@ def prediction(
         "feature_set": FEATURE_SET,
         "slot": SLOT,
         "event_time": event["occurred_at"],
-        "probability": max(detail.values(), default=0.0),
+        "probability": probability,
         "interval_low": None,
         "interval_high": None,
         "interval_width": None,
@@ -235,7 +262,7 @@ def prediction(
         "label_set_95": None,
         "label_set_99": None,
         "calibration_score": None,
-        "risk_level": "LOW" if severity is None else RISK[severity],
+        "risk_level": calm if severity is None else RISK[severity],
         "decision": "clear" if severity is None else "alert",
         "certified": False,
         "control_offset": -1,

@@ -1,17 +1,21 @@
 """Firing runs at their source: what of a detector's findings is worth a candidate for the alert agent.
 
 A run begins with the first firing sample of a fingerprint and ends with enough clean ones. It asks at once when
-it begins, when it gets worse and when it ends, and otherwise once per minute of event time.
+it begins, when it gets worse and when it ends, and otherwise once per minute of event time. After its end it leaves
+an echo: the value is usual again, but to a detector that looks at the last hour its surroundings are not.
 """
 
 import struct
 from dataclasses import dataclass
 from typing import Self
 
-from models.alerts import KINDS, MINUTE_MS, RANK, SEVERITIES
+from models.alerts import HOUR_MS, KINDS, MINUTE_MS, RANK, SEVERITIES
 
-_RUN = struct.Struct(">BqqIH")
+_RUN = struct.Struct(">BqqIH?")
 LONG = 0xFFFF
+
+ECHO_MS = HOUR_MS
+"""An echo fades so long after the detector was excited last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,10 @@ class Run:
     Attributes:
         rank: of the worst severity so far.
         minute: minute of event time of the last candidate.
-        fired_at: event time of the last firing sample, epoch milliseconds.
+        fired_at: event time of the last firing sample, epoch milliseconds; of an echo: of the last excited one.
         pending: firing samples since the last candidate.
         clean: clean samples in a row since the last firing one.
+        echo: its end was told; what is left keeps the detector's excitement from being news.
     """
 
     rank: int
@@ -44,6 +49,7 @@ class Run:
     fired_at: int
     pending: int = 0
     clean: int = 0
+    echo: bool = False
 
     @property
     def severity(self) -> str:
@@ -71,13 +77,19 @@ class Run:
         rule = KINDS[kind]
         return self.clean >= rule.clean_samples and time - self.fired_at >= rule.clean_ms
 
+    def fade(self, excited: bool, time: int) -> bool:
+        """Take in a sample after the end; whether the echo is over."""
+        if excited:
+            self.fired_at = time
+        return time - self.fired_at >= ECHO_MS
+
     def told(self) -> int:
         """Firing samples since the last candidate; they count as told from now on."""
         samples, self.pending = self.pending, 0
         return samples
 
     def pack(self) -> bytes:
-        return _RUN.pack(self.rank, self.minute, self.fired_at, self.pending, self.clean)
+        return _RUN.pack(self.rank, self.minute, self.fired_at, self.pending, self.clean, self.echo)
 
     @classmethod
     def unpack(cls, raw: bytes) -> Self:

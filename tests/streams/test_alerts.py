@@ -304,6 +304,14 @@ def test_started_again_and_again(history: list[dict[str, Any]], cuts: list[int])
     assert outcome.state == whole.state
 
 
+def test_the_clock_survives_a_restart() -> None:
+    source = records([candidate(100), candidate(50, metric="queue_depth")])
+    whole = run(ALERTS, source)
+    outcome = run(ALERTS, source[:1])
+    outcome.store.live.clear()
+    assert run(ALERTS, source[1:], start=outcome).state == whole.state
+
+
 @settings(deadline=None, max_examples=40)
 @given(histories())
 def test_tenants_do_not_meet(history: list[dict[str, Any]]) -> None:
