@@ -17,7 +17,7 @@ from watchfloor.embedded.clickhouse.statements import first_word, output_format,
         (b"/* FORMAT x */ INSERT INTO `FORMAT y` FORMAT TSV\na", "/* FORMAT x */ INSERT INTO `FORMAT y` ", "TSV", b"a"),
         (
             b"INSERT INTO t SETTINGS a = 'VALUES' FORMAT TSV\n\n\nb",
-            "INSERT INTO t SETTINGS a = 'VALUES' ",
+            "INSERT INTO t ",
             "TSV",
             b"\n\nb",
         ),
@@ -29,6 +29,7 @@ def test_an_insert_is_split_from_its_data(statement: bytes, head: str, form: str
     found = split_insert(statement)
     assert found is not None
     assert (found.head, found.format, bytes(found.data)) == (head, form, data)
+    assert found.settings == ("SETTINGS a = 'VALUES' " if b"SETTINGS" in statement else "")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """One request of the HTTP interface and how the engine runs it."""
 
 import json
+import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import chdb
 from watchfloor.embedded.clickhouse.errors import UNKNOWN_DATABASE, DatabaseError
 from watchfloor.embedded.clickhouse.sessions import Sessions, apply_settings
 from watchfloor.embedded.clickhouse.statements import (
+    Insert,
     first_word,
     identifier,
     output_format,
@@ -26,7 +30,6 @@ STREAMABLE = {
     "jsonlines",
 }  # fmt: skip
 CONTENT_TYPES = {"json": "application/json; charset=UTF-8", "csv": "text/csv; charset=UTF-8"}
-CHUNK = 1 << 20
 
 # Hands (headers, bytes, whether these are the last) to the network side; blocks while that is behind.
 Emit = Callable[[dict[str, str], bytes, bool], None]
@@ -124,15 +127,15 @@ class Database:
         for table in request.externals:
             refuse_files(table.structure.encode())
             connection.query(f"CREATE OR REPLACE TEMPORARY TABLE {identifier(table.name)} ({table.structure})", "TSV")
-            _insert(connection, f"INSERT INTO {identifier(table.name)}", table.format, memoryview(table.data))
+            head = f"INSERT INTO {identifier(table.name)}"
+            _insert(connection, Insert(head, "", identifier(table.format), memoryview(table.data)), {})
         apply_settings(connection, readonly)
 
         insert = None if request.readonly else split_insert(request.statement)
-        refuse_files(request.statement if insert is None else insert.head.encode())
+        refuse_files(request.statement if insert is None else (insert.head + insert.settings).encode())
         if insert is not None:
-            apply_settings(connection, {f"param_{name}": v for name, v in request.parameters.items()})
-            done = _insert(connection, insert.head, insert.format, insert.data)
-            summary = _headers(None, started, written_rows=done.rows_written, written_bytes=done.bytes_written)
+            done = _insert(connection, insert, request.parameters)
+            summary = _headers(None, started, written_rows=done.rows_written(), written_bytes=done.bytes_written())
             emit(summary, b"", True)
             return
 
@@ -163,16 +166,33 @@ class Database:
         emit(summary, result.bytes(), True)
 
 
-def _insert(connection: Any, head: str, form: str, data: memoryview) -> Any:
-    """Feed the bytes in directly: no temporary file, no parsing of inline data, one part per insert."""
-    stream = connection.send_insert(head, form)
-    try:
-        for at in range(0, len(data), CHUNK):
-            stream.append(bytes(data[at : at + CHUNK]))
-    except RuntimeError:
-        # The pipeline has failed; finish() raises the engine's own words for it.
-        return stream.finish()
-    return stream.finish()
+def _insert(connection: Any, insert: Insert, parameters: Mapping[str, str]) -> Any:
+    """Have the engine read the data from a file in memory.
+
+    Not as part of the statement: its parser ends inline data at the first blank line and runs the rest as SQL. And
+    not through send_insert(): that reports success for blocks which the table then refuses (constraints, memory).
+    """
+    with _file_of(insert.data) as path:
+        return connection.query(
+            f"{insert.head} FROM INFILE '{path}' COMPRESSION 'none' {insert.settings} FORMAT {insert.format}",
+            "TSV",
+            params=dict(parameters),
+        )
+
+
+@contextmanager
+def _file_of(data: memoryview) -> Iterator[str]:
+    """The path of a file that holds the data as long as the block lasts."""
+    if hasattr(os, "memfd_create"):
+        with open(os.memfd_create("insert"), "wb") as file:
+            file.write(data)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.NamedTemporaryFile(prefix="insert") as named:
+            named.write(data)
+            named.flush()
+            yield named.name
 
 
 def _reads_only(connection: Any, text: str, must: bool) -> bool:

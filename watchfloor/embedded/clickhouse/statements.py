@@ -33,9 +33,10 @@ class Word(NamedTuple):
 
 
 class Insert(NamedTuple):
-    """An INSERT that carries its data."""
+    """An INSERT that carries its data. `settings` is its SETTINGS clause, or empty."""
 
     head: str
+    settings: str
     format: str
     data: memoryview
 
@@ -57,20 +58,25 @@ def first_word(statement: bytes) -> bytes:
 
 
 def split_insert(statement: bytes) -> Insert | None:
-    """Head, format and data of an INSERT with data; None for everything else (INSERT ... SELECT, too)."""
+    """The parts of an INSERT with data; None for everything else (INSERT ... SELECT, too)."""
     if first_word(statement) != b"INSERT":
         return None
+    settings = None
     for word in words(statement):
         if word.text in (b"SELECT", b"WITH", b"WATCH", b"INFILE"):
             return None
-        if word.text == b"VALUES":
-            return Insert(statement[: word.start].decode(), "Values", memoryview(statement)[word.end :])
-        if word.text == b"FORMAT":
-            name = FORMAT_NAME.match(statement, word.end)
-            if name is None:
-                return None
-            head = statement[: word.start].decode()
-            return Insert(head, name[1].decode(), memoryview(statement)[name.end() :])
+        if word.text == b"SETTINGS":
+            settings = word.start
+        if word.text in (b"VALUES", b"FORMAT"):
+            name, start = "Values", word.end
+            if word.text == b"FORMAT":
+                found = FORMAT_NAME.match(statement, word.end)
+                if found is None:
+                    return None
+                name, start = found[1].decode(), found.end()
+            head = statement[: word.start if settings is None else settings].decode()
+            clause = "" if settings is None else statement[settings : word.start].decode()
+            return Insert(head, clause, name, memoryview(statement)[start:])
     return None
 
 
