@@ -1,7 +1,6 @@
 """Where frames enter Faust: an agent's channel, and the loop that tells when its body is done with a frame."""
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -64,7 +63,6 @@ def register(app: faust.App, channel: FrameChannel, name: str, body: Body) -> No
     supervisor would acknowledge the frame and wait for seconds.
     """
 
-    @functools.wraps(body)
     async def agent(stream: Any) -> None:
         while True:
             frames = Frames(stream)
@@ -81,4 +79,5 @@ def register(app: faust.App, channel: FrameChannel, name: str, body: Body) -> No
                     return
                 raise RuntimeError(f"agent {name} left its loop")
 
+    agent.__name__ = agent.__qualname__ = name
     app.agent(channel, name=name)(agent)

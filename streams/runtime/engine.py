@@ -162,11 +162,13 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         while not self.should_stop:
             try:
                 fetched = await kafka.fetch(self.consumer, POLL_S)
-            except (KafkaError, TimeoutError) as error:
+            except TimeoutError:
+                continue  # a rebalance is under way
+            except KafkaError as error:
                 failed += 1
                 self.count_error(error)
                 self.log.warning("fetch: %s: %s", type(error).__name__, error)
-                await asyncio.sleep(min(0.2 * 2**failed, 5.0))
+                await asyncio.sleep(min(0.1 * 2 ** min(failed, 10), 5.0))
                 continue
             failed = 0
             for tp, records in fetched.items():

@@ -1,5 +1,6 @@
 """A frame: the records waiting in one partition, the state they may change, and what goes out with them."""
 
+from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -52,6 +53,7 @@ class Frame:
 
     __slots__ = (
         "_counts",
+        "_rejected",
         "_source",
         "agent",
         "changes",
@@ -59,7 +61,6 @@ class Frame:
         "outputs",
         "partition",
         "records",
-        "rejected",
         "state",
     )
 
@@ -80,7 +81,7 @@ class Frame:
         self.clock = clock
         self.outputs: dict[tuple[str, int], list[Row]] = {}
         self.changes: dict[bytes, bytes | None] = {}
-        self.rejected = 0
+        self._rejected: list[int] = []
         self._counts = counts
         self._source = source or agent.input.name
 
@@ -92,6 +93,11 @@ class Frame:
         except BaseException:
             self.state.roll_back()
             raise
+
+    @property
+    def rejected(self) -> int:
+        """How many records were put into the dead letters."""
+        return len(self._rejected)
 
     def decode(self) -> list[dict[str, Any]]:
         """Decode every record; what cannot be decoded or is not valid goes to the dead letters.
@@ -173,10 +179,13 @@ class Frame:
             "value": record.value,
             "headers": [{"name": name, "value": value} for name, value in record.headers],
         }
-        self.rejected += 1
-        count = self._counts[topics.DEAD_LETTERS.name]
         row = (record.key, topics.DEAD_LETTERS.codec.encode(letter))
-        self._rows(topics.DEAD_LETTERS, self.partition % count).append(row)
+        # Records are rejected in passes (bytes, key and time, the agent's own reasons): their order in the log must
+        # not depend on which of them shared a frame.
+        place = bisect(self._rejected, record.offset)
+        self._rejected.insert(place, record.offset)
+        count = self._counts[topics.DEAD_LETTERS.name]
+        self._rows(topics.DEAD_LETTERS, self.partition % count).insert(place, row)
 
     def send(self, topic: Topic, records: Iterable[dict[str, Any]]) -> None:
         """Encode records and write them with this frame, each to the partition of its key.

@@ -19,14 +19,18 @@ class Mark:
         offsets: next offset to read, by input topic.
         control: next offset of the control log that was in force, -1 before there is one.
         clock: the largest min(event time, record timestamp) processed, epoch milliseconds, -1 at the start.
+        poison: records just before this position, one after the other, that made the agent raise.
     """
 
     offsets: dict[str, int]
     control: int = -1
     clock: int = NO_CLOCK
+    poison: int = 0
 
     def encode(self) -> bytes:
         body = {"v": 1, "offsets": self.offsets, "control": self.control, "clock": self.clock}
+        if self.poison:
+            body["poison"] = self.poison
         return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -35,4 +39,4 @@ class Mark:
         body = json.loads(raw)
         if body.get("v") != 1:
             raise ValueError(f"MARK in format {body.get('v')!r}, this release reads 1")
-        return cls(body["offsets"], body["control"], body["clock"])
+        return cls(body["offsets"], body["control"], body["clock"], body.get("poison", 0))

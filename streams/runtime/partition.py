@@ -4,11 +4,10 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalStateError, ProducerFenced
+from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
 
 from streams.runtime import kafka
 from streams.runtime.errors import Halt, PositionError
@@ -72,6 +71,7 @@ class Partition:
         self._wake = asyncio.Event()
         self._stopping = False
         self._confirmed = asyncio.Event()
+        self._seek()
         self.task = asyncio.create_task(self._run(), name=f"{self.agent.name}[{tp.partition}]")
 
     # -- input --------------------------------------------------------------------------------------------
@@ -107,8 +107,7 @@ class Partition:
     def assigned(self) -> None:
         """A new assignment still holds this partition; the client has forgotten its position and its pause."""
         self._confirmed.set()
-        if self._expected is not None:
-            self._seek()
+        self._seek()
 
     def stop(self) -> None:
         """Finish the frame in progress, then end."""
@@ -117,10 +116,11 @@ class Partition:
         self._confirmed.set()
 
     def _seek(self) -> None:
+        """Let the consumer read from here on; a closed partition is not read."""
         consumer = self.engine.consumer
         try:
-            consumer.seek(self.tp, self._expected)
-            if self._paused:
+            consumer.seek(self.tp, self._expected or 0)
+            if self._paused or self._expected is None:
                 consumer.pause(self.tp)
             else:
                 consumer.resume(self.tp)
@@ -149,6 +149,7 @@ class Partition:
     async def _run(self) -> None:
         engine, name = self.engine, self.agent.name
         pause = HALT_PAUSE_S[0]
+        failures = 0
         halted = engine.metrics.halted.labels(name)
         while not self._stopping:
             try:
@@ -167,6 +168,7 @@ class Partition:
                     halted.dec()
                 pause = min(2 * pause, HALT_PAUSE_S[1])
             except ProducerFenced as error:
+                engine.log.info("%s: fenced, waiting for the group's word", self.tp)
                 engine.count_error(error)
                 await self._close()
                 await self._wait_until_owner()
@@ -175,8 +177,9 @@ class Partition:
             except Exception as error:  # noqa: BLE001 - counted and logged; the log is the truth to start again from
                 engine.log.warning("%s: %s: %s, opening again", self.tp, type(error).__name__, error)
                 engine.count_error(error)
+                failures = 0 if self.open else failures + 1
                 await self._close()
-                await self._sleep(random.uniform(0.2, 1.0))
+                await self._sleep(random.uniform(0.2, 1.0) * 2 ** min(failures, 2))
             else:
                 pause = HALT_PAUSE_S[0]
             finally:
@@ -199,8 +202,11 @@ class Partition:
                 await asyncio.wait_for(self._confirmed.wait(), engine.heartbeat_s)
                 return
             except TimeoutError:
-                if await kafka.owns_assignment(engine.consumer):
-                    return
+                try:
+                    if await kafka.owns_assignment(engine.consumer):
+                        return
+                except (KafkaError, TimeoutError) as error:
+                    engine.log.debug("%s: the group does not answer: %r", self.tp, error)
 
     async def _open(self) -> None:
         engine, tp = self.engine, self.tp
@@ -227,6 +233,8 @@ class Partition:
                 + (f"{begin - offset} records are gone" if offset < begin else "the topic was made anew")
             )
         self.store, self.mark = Store(restored.entries), mark
+        # Otherwise every restart of a worker with a bug would give the dead letters a few records more.
+        self.poison.streak = mark.poison
         self._buffer, self._paused, self._expected = [], False, offset
         self.moved = time.monotonic()
         self._seek()
@@ -240,7 +248,9 @@ class Partition:
     async def _close(self) -> None:
         if self._expected is not None:
             self.engine.metrics.partitions.labels(self.agent.name).dec()
-        self._expected, self._buffer, self.delivery = None, [], None
+            self._expected = None
+            self._seek()
+        self._buffer, self.delivery = [], None
         producer, self._producer = self._producer, None
         if producer is not None:
             stop = asyncio.ensure_future(producer.stop())
@@ -311,7 +321,7 @@ class Partition:
 
     async def _commit(self, frame: Frame, offset: int, count: int) -> None:
         engine = self.engine
-        mark = replace(self.mark, offsets={self.agent.input.name: offset}, clock=frame.clock)
+        mark = Mark({self.agent.input.name: offset}, self.mark.control, frame.clock, self.poison.streak)
         outputs = {(engine.topic(topic), number): rows for (topic, number), rows in frame.outputs.items()}
         outputs[engine.changelog, self.tp.partition] = [*frame.changes.items(), (MARK_KEY, mark.encode())]
         started = time.perf_counter()

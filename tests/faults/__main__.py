@@ -10,6 +10,7 @@ import click
 from confluent_kafka import KafkaException
 from rich.console import Console
 
+from streams.runtime import Halt
 from tests.faults.cluster import Cluster
 from tests.faults.report import complaints, figures, show, write_doc, write_json
 from tests.faults.run import Result, run_scenario
@@ -34,7 +35,7 @@ def attempt(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
     """Run a scenario; one that could not be run to its end is not exact, and the next one is tried."""
     try:
         return run_scenario(cluster, scenario, seed)
-    except (RuntimeError, TimeoutError, LookupError, OSError, SubprocessError, KafkaException) as error:
+    except (RuntimeError, TimeoutError, LookupError, OSError, SubprocessError, KafkaException, Halt) as error:
         reason = f"{type(error).__name__}: {error}"
         return Result(scenario.name, scenario.title, seed, scenario.reference, remarks=[reason])
     finally:

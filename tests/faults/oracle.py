@@ -2,17 +2,18 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schemas import topics
 from schemas.topics import Topic
-from streams.runtime.agent import Agent
+from streams.runtime import Agent, Frame
 from streams.runtime.mark import MARK_KEY, Mark
 from streams.runtime.offline import Outcome, run
 from tests.faults import logs
 from tests.faults.compare import Pair, Verdict, compare
 from tests.faults.load import INTENT
+from tests.faults.topology import PLANTED
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class Oracle:
     servers: str
     prefix: str
     agents: Sequence[Agent]
+    bug: str | None = None
+    """Error class of a planted bug: the records that it sent to the dead letters are taken as hit by it."""
 
     def physical(self, name: str) -> str:
         return self.prefix + name
@@ -61,7 +64,8 @@ class Oracle:
             counts[agent.input.name] = logs.partitions(self.servers, source)
             changelog = logs.read(self.servers, self.physical(agent.changelog)) if states else None
             for partition, records in enumerate(logs.read(self.servers, source)):
-                outcome = run(agent, records, partition=partition, counts=counts, source=source)
+                ran = with_bug(agent, self._hit(partition))
+                outcome = run(ran, records, partition=partition, counts=counts, source=source)
                 for topic in self.outputs():
                     due[topic.name].append(
                         [outcome.outputs.get((topic.name, number), []) for number in range(counts[topic.name])]
@@ -85,7 +89,8 @@ class Oracle:
         source = self.physical(agent.input.name)
         found: Counter[str] = Counter()
         for partition, records in enumerate(logs.read(self.servers, source)):
-            for (topic, _), rows in run(agent, records, partition=partition, source=source).outputs.items():
+            ran = with_bug(agent, self._hit(partition))
+            for (topic, _), rows in run(ran, records, partition=partition, source=source).outputs.items():
                 found[topic] += len(rows)
         return found
 
@@ -97,6 +102,16 @@ class Oracle:
         ]
         source = logs.read(self.servers, self.physical(agent.input.name))
         return sum(one.offset >= marked[number] for number, records in enumerate(source) for one in records)
+
+    def _hit(self, partition: int) -> frozenset[int]:
+        """Offsets of the input records that the planted bug sent to the dead letters."""
+        if self.bug is None:
+            return frozenset()
+        return frozenset(
+            letter["source_offset"]
+            for letter in self.dead_letters()
+            if letter["error_class"] == self.bug and letter["source_partition"] == partition
+        )
 
     def _refusals(self, agreement: Agreement) -> None:
         """Which record with which intent was refused for which reason."""
@@ -115,6 +130,19 @@ class Oracle:
         for records in logs.read(self.servers, self.physical(topics.DEAD_LETTERS.name)):
             for one in records:
                 yield topics.DEAD_LETTERS.codec.decode(one.value or b"")
+
+
+def with_bug(agent: Agent, hit: frozenset[int]) -> Agent:
+    """The agent as it ran while the bug was in it: it raises over these records, and over no others."""
+    if not hit:
+        return agent
+
+    def process(frame: Frame) -> None:
+        if any(record.offset in hit for record in frame.records):
+            raise KeyError(PLANTED)
+        agent.process(frame)
+
+    return replace(agent, process=process)
 
 
 def identity_of(topic: Topic) -> Any:

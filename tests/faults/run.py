@@ -75,7 +75,7 @@ def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
     cluster.prepare(f"{scenario.name}-{uuid4().hex[:6]}-", scenario.partitions, agents)
     if scenario.sinks:
         cluster.migrate()
-    oracle = Oracle(cluster.servers, cluster.prefix, agents)
+    oracle = Oracle(cluster.servers, cluster.prefix, agents, scenario.bug)
     stage = set_up(cluster, scenario, seed, agents)
     try:
         stage.wait_flowing()

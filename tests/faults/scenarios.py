@@ -14,6 +14,7 @@ class Scenario:
     rate: records per second. settle: seconds of quiet load before the first fault. session_ms: the group's session
     timeout. bad: bad records mixed in, over `bad_seconds`. odd: repeats, conflicts and late samples, too.
     reference: another system, run for comparison; what it loses is a finding, not a failure.
+    bug: error class of a bug that the script plants.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Scenario:
     settle: float = 5.0
     odd: bool = True
     reference: bool = False
+    bug: str | None = None
 
 
 def kills(times: int, kind: str = "worker", low: float = 2.0, high: float = 5.0) -> Callable[[Stage], None]:
@@ -127,7 +129,7 @@ def planted_bug(stage: Stage) -> None:
     """A release whose agent raises over every record is rolled out, restarted once by its operators, and mended."""
     for _ in range(2):
         stage.cluster.processes["worker-0"].stop()
-        stage.start_worker("worker-0", **{BUG: "planted"})
+        stage.start_worker("worker-0", **{BUG: "yes"})
         stage.note("bug rolled out", counted=False)
         stage.rest(12, 15)
     stage.cluster.processes["worker-0"].stop()
@@ -204,7 +206,7 @@ LONG: tuple[Scenario, ...] = (
         bad=1_000,
         bad_seconds=40,
     ),
-    Scenario("planted-bug", "A bug that hits every record", planted_bug, agents="counter", workers=1),
+    Scenario("planted-bug", "A bug that hits every record", planted_bug, agents="counter", workers=1, bug="KeyError"),
     *(
         Scenario(
             f"compare-{kind}".replace("_", "-"),

@@ -6,6 +6,7 @@ from schemas import topics
 from streams.runtime import Agent, Frame, Part
 from tests.faults.counting import STATE, ZERO, Count, step
 
+PLANTED = "planted"
 BUG = "WATCHFLOOR_PLANTED_BUG"
 """When this variable is set, the agent raises over every record: a bug, not bad input."""
 POISON = "poison"
@@ -30,7 +31,7 @@ def process(frame: Frame) -> None:
     events = frame.decode()
     for record, event in zip(frame.records, events, strict=True):
         if broken:
-            raise KeyError(broken)
+            raise KeyError(PLANTED)
         if event["host"] == POISON:
             raise ValueError("this sample is poison")
         key = record.key or b""
