@@ -22,8 +22,11 @@ from watchfloor.settings import Settings
 
 WEEK = Path(str(files("producers") / "data" / "host-week.csv.gz"))
 
-SETTLING, LISTENING = 3, 15
+SETTLING, LISTENING = 3, 12
 """Samples that only warm the system up, and those that say where this machine's level is."""
+
+AHEAD_S = 12.0
+"""The week ends so long after its replay began: when the live samples begin, or else a gap would lie between."""
 
 CALM_SAMPLES, CALM_LIMIT_S, CALM_PERCENT = 3, 20.0, 2.0
 
@@ -70,8 +73,9 @@ class Week:
 
 
 def replay(settings: Settings, week: Week, stop: threading.Event, told: Callable[[Summary, float], None]) -> Summary:
-    """Publish the week as this host's, ending now, with its own times as Kafka timestamps."""
-    move = Change(time.time_ns() // 1_000_000 - week.last, settings.tenant, settings.host)
+    """Publish the week as this host's, ending in AHEAD_S seconds, with its own times as Kafka timestamps."""
+    end = time.time_ns() // 1_000_000 + int(AHEAD_S * 1000)
+    move = Change(end - week.last, settings.tenant, settings.host)
 
     def change(topic: Topic, record: dict[str, Any]) -> dict[str, Any]:
         return rescaled(move(topic, record), week.scales)
@@ -81,16 +85,17 @@ def replay(settings: Settings, week: Week, stop: threading.Event, told: Callable
         return run.run(week.lines)
 
 
-def calm(here: dict[str, Level], stop: threading.Event) -> bool:
-    """Wait until the CPU was not beyond its usual high for CALM_SAMPLES seconds; False when it takes too long."""
-    at = here.get("cpu_percent")
-    if at is None:
-        return True
+def calm(here: dict[str, Level], until_ms: int, stop: threading.Event) -> bool:
+    """Wait until the CPU was not beyond its usual high for CALM_SAMPLES seconds, and for the time `until_ms`.
+
+    False when the machine does not calm down within CALM_LIMIT_S.
+    """
+    high = here["cpu_percent"].high if "cpu_percent" in here else 100.0
     host, quiet = Host(), 0
     deadline = time.monotonic() + CALM_LIMIT_S
     while time.monotonic() < deadline and not stop.wait(1.0):
         cpu = host.sample()["cpu_percent"]
-        quiet = quiet + 1 if cpu is None or cpu <= at.high + CALM_PERCENT else 0
-        if quiet == CALM_SAMPLES:
+        quiet = quiet + 1 if cpu is None or cpu <= high + CALM_PERCENT else 0
+        if quiet >= CALM_SAMPLES and time.time_ns() // 1_000_000 >= until_ms:
             return True
-    return False
+    return quiet >= CALM_SAMPLES

@@ -19,7 +19,7 @@ CPU_HEADROOM = 0.5
 CPU_MOST = 94.0
 """History never goes beyond this: over 95 % the static limit would call a whole week of a busy machine critical."""
 
-DISK_CEILING = 8e6
+DISK_CEILING = 12e6
 """Bytes per second that the recorded disk incidents reach, when this machine's own writes are not beyond that."""
 
 OTHER_CEILING = 3.0

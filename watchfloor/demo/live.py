@@ -28,7 +28,8 @@ class Outcome:
     latencies: list[int] = field(default_factory=list)
     calm_alerts: list[dict[str, Any]] = field(default_factory=list)
     burst_alerts: list[tuple[dict[str, Any], float]] = field(default_factory=list)
-    """Alerts that the burst opened, each with the seconds from its begin to the alert's Kafka timestamp."""
+    """Alerts that the burst opened, or made severer where one was open, each with the seconds from the burst's begin
+    to the Kafka timestamp."""
 
     @property
     def burst_to_alert_s(self) -> float | None:
@@ -36,7 +37,7 @@ class Outcome:
 
 
 class Live:
-    """Prints what comes and keeps the outcome. `told` is given every alert that the burst opened."""
+    """Prints what comes and keeps the outcome. `told` is given every alert of the burst."""
 
     def __init__(
         self, host: str, terminal: Terminal, incoming: "asyncio.Queue[Seen]", told: Callable[[dict[str, Any]], None]
@@ -100,10 +101,12 @@ class Live:
             outcome.latencies.append(seen.at - record["event_time"])
             self._terminal.sample(record, seen.at)
         elif seen.topic == ALERTS.name and record["opened_at"] >= outcome.began:
-            if record["seq"] > 1:
-                self._terminal.change(record)
-            elif outcome.burst_at is None or record["opened_at"] < outcome.burst_at:
-                outcome.calm_alerts.append(record)
+            new = record["seq"] == 1
+            if outcome.burst_at is None or record["updated_at"] < outcome.burst_at:
+                if new:
+                    outcome.calm_alerts.append(record)
+                self._terminal.alert(record, None)
+            elif not new and record["reason"] != "severity":
                 self._terminal.alert(record, None)
             else:
                 seconds = (seen.at - outcome.burst_at) / 1000

@@ -104,7 +104,7 @@ class Demo:
         self.supervisor = Cast(self.settings, parts(self.settings))
         self.stop = asyncio.Event()
         self.stop_threads = threading.Event()
-        self.watching = False
+        self.watching = self.busy = False
         self.began = time.monotonic()
         self.report: dict[str, Any] = {"host": self.settings.host}
         self.rows_shown: asyncio.Task[None] | None = None
@@ -149,8 +149,7 @@ class Demo:
     async def story(self) -> int:
         await self.start()
         here = await self.level()
-        await self.history(here)
-        await self.calm(here)
+        await self.calm(here, await self.history(here))
         self.report["set_up_seconds"] = round(time.monotonic() - self.began, 1)
         outcome = await self.live()
         return await self.books(outcome)
@@ -177,10 +176,11 @@ class Demo:
             home = self.settings.home
             samples = await asyncio.to_thread(history.listen, self.settings, self.sources, self.stop_threads, home)
         here = levels(samples)
-        said = "; ".join(usual(name, at.middle, at.high) for name, at in here.items() if name in SHOWN)
-        self.terminal.done("Level", f"this machine, over {len(samples)} s: {said}")
+        said = ", ".join(usual(name, at.middle, at.high) for name, at in here.items() if name in SHOWN)
+        self.terminal.done("Level", f"this machine, median and usual high: {said}")
         cpu = here.get("cpu_percent")
-        if cpu is not None and cpu.high > BUSY_PERCENT:
+        self.busy = cpu is not None and cpu.high > BUSY_PERCENT
+        if cpu is not None and self.busy:
             self.terminal.warn(
                 f"This machine is busy already (CPU {cpu.high:.0f} %): more load on it is no news, and what others do "
                 "here may raise alerts before the burst. The disk part of the burst should still be news."
@@ -188,7 +188,8 @@ class Demo:
         self.listened = history.SETTLING + len(samples)
         return here
 
-    async def history(self, here: dict[str, Level]) -> None:
+    async def history(self, here: dict[str, Level]) -> int:
+        """Replays the week, waits until all of it is scored and stored; gives its last event time."""
         week = await asyncio.to_thread(history.Week.load, here)
         with self.terminal.progress() as progress:
             sent = progress.add_task("a week into Kafka", total=len(week.lines), rate=0)
@@ -225,12 +226,13 @@ class Demo:
         alerts = {row["metric"]: int(row["n"]) for row in rows}
         self.report["historic_alerts"] = sum(alerts.values())
         self.terminal.note(
-            f"It was recorded on other servers (Numenta Anomaly Benchmark, {len(week.incidents)} incidents labelled by "
-            f"people in {' and '.join(week.scales)}) and put at this machine's level: median on median, usual high on "
-            "usual high, incidents above in proportion, but CPU well below 100 %."
+            f"Recorded on other servers (Numenta Anomaly Benchmark: {', '.join(week.scales)}; {len(week.incidents)} "
+            "incidents labelled by people) and put at this machine's level: median on median, usual high on usual "
+            "high, incidents above that in proportion, but CPU well below 100 %."
         )
         words = ", ".join(f"{n} on {metric}" for metric, n in alerts.items())
         self.terminal.note(f"Its {sum(alerts.values())} alerts ({words or 'none'}) are in the books and not announced.")
+        return replay.result().last or 0
 
     async def behind(self) -> bool:
         """Whether an agent has records to read. At the end of what agents write stands a mark that nobody reads."""
@@ -240,11 +242,12 @@ class Demo:
             return True
         return lag is None or lag > self.settings.partitions
 
-    async def calm(self, here: dict[str, Level]) -> None:
+    async def calm(self, here: dict[str, Level], week_end: int) -> None:
         """Let the machine come back to its level after the replay's work."""
         with self.terminal.waiting("waiting for the machine to calm down after the replay"):
-            if not await asyncio.to_thread(history.calm, here, self.stop_threads):
-                self.terminal.warn("The machine did not come back to its level; that may be news to the detectors.")
+            calm = await asyncio.to_thread(history.calm, here, week_end, self.stop_threads)
+        if not (calm or self.busy):
+            self.terminal.warn("The machine did not come back to its level; that may be news to the detectors.")
 
     async def live(self) -> Outcome:
         loop, incoming = asyncio.get_running_loop(), asyncio.Queue[Seen]()

@@ -59,7 +59,7 @@ def show(terminal: Terminal, figures: dict[str, Any]) -> None:
             ("dead letters", str(figures["dead_letters"]), "rows of v_dead_letters"),
             ("alerts", str(figures["alerts"]), f"rows of v_alerts, {figures['historic_alerts']} of them history"),
             ("live samples", str(figures["live_samples"]), f"sample to score: p50 {p50} ms, p99 {p99} ms"),
-            ("false alerts", str(figures["calm_alerts"]), "opened before the burst, on the calm machine"),
+            ("alerts before", str(figures["calm_alerts"]), "opened by live samples before the burst"),
             (
                 "burst to alert",
                 after,

@@ -14,12 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from models.metrics import NAMES, show
+from models.metrics import NAMES, show, show_range
 
 WIDTH, LINE_WIDTH = 100, 96
 BARS = " ▁▂▃▄▅▆▇█"
 CPU, MEMORY, WRITES = (NAMES.index(name) for name in ("cpu_percent", "memory_percent", "disk_write_bytes_per_s"))
 SEVERITY = {"INFO": "cyan", "WARNING": "yellow", "HIGH": "dark_orange", "CRITICAL": "bold red"}
+SHORT = {"cpu_percent": "CPU", "memory_percent": "memory", "disk_write_bytes_per_s": "disk writes"}
 THRESHOLD = 0.5
 
 
@@ -79,7 +80,7 @@ class Terminal:
         values = prediction["features"]
         detail = prediction["detail"]
         score = prediction["probability"]
-        strongest = max(detail, key=detail.__getitem__, default="").partition("/")[0] if score >= THRESHOLD else ""
+        strongest = max(detail, key=detail.__getitem__).partition("/")[0] if score >= THRESHOLD else ""
         line = Text(f"  {clock(prediction['event_time'])}  cpu ")
         cpu = values[CPU]
         line.append(bar(cpu, 100.0) + (f" {cpu:5.1f} %" if cpu is not None else "       -"), heat(cpu, 100.0))
@@ -91,20 +92,20 @@ class Terminal:
         line.append("  news ")
         line.append(f"{bar(score, 1.0)} {score:.2f}", "bold red" if score >= THRESHOLD else "dim")
         line.append(f"  {at - prediction['event_time']:3d} ms", "dim")
-        line.append(f"  {strongest}", "red")
-        self.out.print(line)
+        line.append(f"  {SHORT.get(strongest, strongest)}", "red")
+        self.out.print(line, no_wrap=True)
 
     def alert(self, alert: Mapping[str, Any], seconds: float | None) -> None:
-        """A new alert; `seconds` since the burst began."""
+        """A version of an alert; `seconds` since the burst began where the burst caused it."""
+        after = f"{seconds:.1f} s after the burst began" if seconds is not None else ""
+        what = f"[bold]{alert['metric']}[/bold] {alert['direction']}"
+        if alert["seq"] > 1:
+            what += f", {alert['state']}: {alert['reason']}"
+        mark = "▲" if alert["state"] != "resolved" else "▼"
         colour = SEVERITY[alert["severity"]]
-        after = f"  [bold]{seconds:.1f} s after the burst began[/bold]" if seconds is not None else ""
-        self.out.print(f"[{colour}]▲ ALERT  {alert['severity']:<8}[/{colour}] {escape(alert['summary'])}{after}")
-
-    def change(self, alert: Mapping[str, Any]) -> None:
-        """A further version of an alert."""
-        name = f"{alert['metric']} {alert['direction']}"
-        text = f"  alert on {name}: {alert['reason']}, {alert['state']}, {alert['severity']}, {alert['count']} samples"
-        self.out.print(f"[dim]{text}[/dim]")
+        self.out.print(f"{mark} [{colour}]ALERT {alert['severity']}[/] {what}  [bold]{after}[/bold]")
+        if alert["seq"] == 1:
+            self.out.print(f"  {escape(alert['summary'])}", width=self.width)
 
     def rows(self, metric: str, value: float | None, prediction: Mapping[str, Any], alert: Mapping[str, Any]) -> None:
         """A prediction and the alert that it opened, as ClickHouse has them."""
@@ -138,7 +139,7 @@ def known(metric: str, value: float | None) -> str:
 
 def usual(name: str, middle: float, high: float) -> str:
     """A metric's level here, for people."""
-    return f"{name} {show(name, middle)} (9 of 10 samples below {show(name, high)})"
+    return f"{SHORT.get(name, name)} {show_range(name, middle, high)}"
 
 
 def bar(value: float | None, full: float) -> str:
