@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar, Self
 
 from models import metrics
-from models.anomaly.novelty import Novelty
-from models.anomaly.static import RULES, StaticLimit
+from models.anomaly import detector, static_limit
 from streams.repeats import Repeats
 from streams.runs import Run
 from streams.runtime import Halt
@@ -56,9 +55,9 @@ class Watch:
     def __init__(self, slot: int, name: str, read: Read) -> None:
         self.slot, self.name = slot, name
         place = bytes([slot])
-        self.novelty = Novelty()
+        self.novelty = detector(name)
         self.novelty.load(lambda part: read(NOVELTY + place + part))
-        self.limit = StaticLimit(RULES[name]) if name in RULES else None
+        self.limit = static_limit(name)
         if self.limit is not None:
             self.limit.load(lambda part: read(STATIC + place + part))
         self.runs: dict[tuple[str, str], Run] = {}

@@ -348,6 +348,23 @@ def test_a_burst_of_work_is_told_soon_and_its_end_once(seconds: int, samples: in
     assert decisions[-1] == "clear"
 
 
+def test_a_second_burst_within_the_echo_of_the_first_is_told() -> None:
+    quiet, first, second = 1100, range(1100, 1110), range(1130, 1140)
+    history = [sample(n, **nine(n, 1.0 if n in first or n in second else 0.0)) for n in range(1150)]
+    found = [
+        ((each["event_time"] - NOON) // MINUTE - quiet, each["phase"])
+        for each in candidates(play(history))
+        if each["kind"] == "metric_anomaly" and each["metric"] == "disk_write_bytes_per_s"
+        if each["event_time"] >= NOON + quiet * MINUTE
+    ]
+    assert found == [
+        *((minute, "firing") for minute in range(10)),
+        (14, "clear"),
+        *((minute, "firing") for minute in range(30, 40)),
+        (44, "clear"),
+    ]
+
+
 def hosts(seed: int, count: int) -> list[dict[str, Any]]:
     """Samples of four hosts of two tenants, with gaps, bursts, repeats, conflicts, late and poisonous ones."""
     chance = random.Random(seed)

@@ -33,3 +33,11 @@ def test_stored_and_read_it_is_the_same(clean: int) -> None:
     run.rest("metric_static", START)
     assert run.clean == min(clean + 1, LONG)
     assert Run.unpack(run.pack()) == run
+
+
+def test_an_echo_lasts_an_hour_from_the_last_excitement() -> None:
+    run = Run.begin("HIGH", START)
+    run.echo = True
+    assert not run.fade(True, START + 50 * MINUTE_MS)
+    assert not run.fade(False, START + 109 * MINUTE_MS)
+    assert run.fade(False, START + 110 * MINUTE_MS)
