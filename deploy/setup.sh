@@ -103,6 +103,8 @@ if [ -n "$missing" ]; then
         say "installing them with apt-get"
         export DEBIAN_FRONTEND=noninteractive
         apt-get update -qq </dev/null
+        # Slim images leave this folder out, and Java's package stumbles over it.
+        mkdir -p /usr/share/man/man1 2>/dev/null || true
         # shellcheck disable=SC2086 # a list of names
         apt-get install -y -qq --no-install-recommends \
             $(printf '%s' "$packages" | sed "s/JAVA/$(java_package)/g") </dev/null >/dev/null
@@ -145,6 +147,10 @@ wanted=$(digest requirements.lock)
 if ! done_already packages "$wanted"; then
     say "installing the Python packages of requirements.lock (about 1 GB)"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$UV"
+    # Where pip was pointed to a mirror or a certificate, uv goes there, too.
+    index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || :)}}
+    if [ -n "$index" ]; then export UV_DEFAULT_INDEX="$index"; fi
+    if [ -n "${PIP_CERT:-}" ]; then export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"; fi
     if ! .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python requirements.lock; then
         say "uv did not get through; trying again with pip, which takes longer"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +34,10 @@ REGISTRIES = re.compile(
 
 def tracked() -> list[Path]:
     """Every file of the repository; of a copy without its history, every file outside hidden and built folders."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    names = listed.stdout.split("\0") if listed.returncode == 0 else []
+    names: list[str] = []
+    if shutil.which("git"):
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+        names = listed.stdout.split("\0")
     files = [ROOT / name for name in names if name] or [
         path
         for path in ROOT.rglob("*")

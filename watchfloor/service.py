@@ -89,14 +89,17 @@ class Service:
         failures = 0
         while not self.stopping:
             began = time.monotonic()
-            code = await self.run()
+            try:
+                end = ending(await self.run())
+            except OSError as error:  # no memory, no descriptors: that passes
+                end = f"could not be started: {error}"
             if self.stopping:
                 break
             failures = 0 if time.monotonic() - began > STEADY_S else failures + 1
             delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** max(0, failures - 1)) * random.uniform(0.7, 1.3)
             self.restarts += 1
             self.console.say(
-                f"{self.plan.name} ended ({ending(code)}); starting it again in {delay:.1f} s "
+                f"{self.plan.name} ended ({end}); starting it again in {delay:.1f} s "
                 f"(restart {self.restarts}, its words are in {self.log.path})",
                 bad=True,
             )

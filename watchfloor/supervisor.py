@@ -209,7 +209,10 @@ class Supervisor:
 
     def write_status(self) -> None:
         services = [service.figures() for stage in self.stages for service in stage]
-        write_private(self.home / STATUS, {"pid": os.getpid(), "ready": self.ready, "services": services})
+        try:
+            write_private(self.home / STATUS, {"pid": os.getpid(), "ready": self.ready, "services": services})
+        except OSError as error:  # a full disk must not end the supervision
+            self.console.say(f"{self.home / STATUS} could not be written: {error}", bad=True)
 
     def show(self) -> None:
         """What runs where, for people."""
