@@ -50,7 +50,8 @@ class Store:
         """The connected client. Raises Unavailable or Mismatch (rights)."""
         if self._client is None:
             # Every error reaches our caller; its own lines about them would only repeat that.
-            logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+            for name in ("clickhouse_connect", "urllib3"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
             try:
                 self._client = clickhouse_connect.get_client(
                     dsn=self.url,

@@ -1,0 +1,166 @@
+"""Records for the tests of the sink, and the rows that they must become."""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from models.metrics import NAMES
+from schemas.topics import Topic
+from sinks import tables
+from sinks.tables import Table
+
+# Rows must be within their retention while they are tested.
+NOW_MS = int(time.time()) * 1000
+MONTH_MS = int(datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as the Kafka client hands it out."""
+
+    raw: bytes | None
+    at: int = 0
+    key_bytes: bytes | None = b"local|h1"
+    in_partition: int = 0
+    time: int = NOW_MS
+
+    def partition(self) -> int:
+        return self.in_partition
+
+    def offset(self) -> int:
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self.time
+
+    def key(self) -> bytes | None:
+        return self.key_bytes
+
+    def value(self) -> bytes | None:
+        return self.raw
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return None
+
+    def __len__(self) -> int:
+        return len(self.raw or b"")
+
+
+def event(number: int, **changes: Any) -> dict[str, Any]:
+    """A sample of one of three hosts; a metric in three is null."""
+    host = f"h{number % 3}"
+    measured = {name: None if (number + n) % 3 == 0 else number / (n + 1) for n, name in enumerate(NAMES)}
+    extra = {"disk_é": number / 3} if number % 4 == 0 else {}
+    base = {"tenant_id": "local", "event_id": f"e{number}", "host": host, "occurred_at": NOW_MS + number * 1000}
+    return {**base, **measured, "extra": extra, **changes}
+
+
+def prediction(number: int, **changes: Any) -> dict[str, Any]:
+    certain = number % 2 == 0
+    base = {
+        "tenant_id": "local",
+        "prediction_id": str(uuid.UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 128))),
+        "event_id": f"e{number}",
+        "subject": f"h{number % 3}",
+        "model": "anomaly",
+        "model_version": "novelty-1",
+        "calibration_version": "none",
+        "feature_set": "metrics-1",
+        "slot": "champion" if certain else "shadow:été",
+        "event_time": NOW_MS + number * 1000,
+        "probability": (number % 97) / 97,
+        "interval_low": 0.25 if certain else None,
+        "interval_high": 0.5 if certain else None,
+        "interval_width": 0.25 if certain else None,
+        "label_set_90": ["normal", "anomalous"][: number % 3] if certain else None,
+        "label_set_95": [] if certain else None,
+        "label_set_99": None,
+        "calibration_score": 1.5 if certain else None,
+        "risk_level": ("LOW", "MEDIUM", "HIGH", "CRITICAL")[number % 4],
+        "decision": "clear",
+        "certified": certain,
+        "control_offset": -1,
+        "features": [number / 3, None, -1.5][: number % 4],
+        "contributions": {"cpu_percent": -0.5} if certain else None,
+        "detail": {"cpu_percent/novelty": number / 7, "cpu_percent/static": 0.0},
+        "advice": "look at the disks" if number % 5 == 0 else None,
+        "held_out": number % 7 == 0,
+        "fallback_reason": None,
+        "scored_by": "stream",
+    }
+    return {**base, **changes}
+
+
+def alert(number: int, seq: int, **changes: Any) -> dict[str, Any]:
+    base = {
+        "tenant_id": "local",
+        "alert_id": str(uuid.UUID(int=number + 1)),
+        "seq": seq,
+        "fingerprint": f"local|h1|{number}",
+        "kind": "metric_static",
+        "subject": "h1",
+        "metric": "cpu_percent",
+        "direction": "up",
+        "state": "resolved" if seq == 3 else "open",
+        "severity": "HIGH",
+        "opened_at": NOW_MS + number,
+        "updated_at": NOW_MS + number + seq,
+        "resolved_at": NOW_MS + number + seq if seq == 3 else None,
+        "count": seq * 2,
+        "held_back": 0,
+        "event_id": f"e{number}",
+        "previous_alert_id": str(uuid.UUID(int=7)) if number == 2 else None,
+        "score": 0.875,
+        "value": 99.5,
+        "expected": None,
+        "limit": 90.0,
+        "summary": "cpu_percent of h1 is over its limit",
+        "evidence": {"samples": float(seq)},
+        "by": "system",
+        "reason": "opened",
+        "runbook": "metric_static",
+    }
+    return {**base, **changes}
+
+
+def row(table: Table, record: Mapping[str, Any], partition: int, offset: int, timestamp: int) -> dict[str, Any]:
+    """The row of a record, with times in epoch milliseconds and UUIDs as text."""
+    origin = {tables.PARTITION: partition, tables.OFFSET: offset, tables.TIMESTAMP: timestamp}
+    return {c.name: _stored(c.type, origin.get(c.field, record.get(c.field))) for c in table.columns}
+
+
+def _stored(kind: str, value: Any) -> Any:
+    if value is None and not kind.startswith("Nullable"):
+        return [] if kind.startswith("Array") else {} if kind.startswith("Map") else ""
+    return value
+
+
+def selection(table: Table) -> str:
+    """Columns in the form of row()."""
+    return ", ".join(_selected(column.name, column.type) for column in table.columns)
+
+
+def _selected(name: str, kind: str) -> str:
+    if "DateTime64" in kind:
+        return f"toUnixTimestamp64Milli({name}) AS {name}"
+    if kind == "UUID":
+        return f"toString({name}) AS {name}"
+    return f"if({name} IS NULL, NULL, toString({name})) AS {name}" if "UUID" in kind else f"`{name}`"
+
+
+def by_key(rows: Iterator[dict[str, Any]] | list[dict[str, Any]], *names: str) -> dict[Any, dict[str, Any]]:
+    """Rows by their key. Fails when two have the same."""
+    found: dict[Any, dict[str, Any]] = {}
+    for each in rows:
+        key = tuple(each[name] for name in names)
+        assert key not in found, f"two rows of {key}"
+        found[key] = each
+    return found
+
+
+def keyed(topic: Topic, record: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Key and value of a record."""
+    return topic.key_of(record), topic.codec.encode(record)

@@ -1,0 +1,351 @@
+"""Every record becomes its row, once as read through the views, whatever happens on the way."""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
+
+from schemas import topics
+from schemas.topics import Topic
+from sinks.errors import LostTrack, Mismatch, Refused, SinkStopped, Unavailable
+from sinks.progress import TABLE as PROGRESS
+from sinks.store import Store
+from sinks.tables import ALERT_EVENTS, ALERTS, DEAD_LETTERS, METRIC_SAMPLES, PREDICTIONS, Table
+from sinks.writer import Sink
+from tests.faults.waiting import until
+from tests.sinks.conftest import Bench, Running
+from tests.sinks.records import MONTH_MS, alert, by_key, event, prediction
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+
+KEYS = {
+    "predictions": ("tenant_id", "prediction_id"),
+    "metric_samples": ("tenant_id", "host", "event_id"),
+    "alerts": ("tenant_id", "alert_id"),
+    "alert_events": ("tenant_id", "alert_id", "seq"),
+}
+
+
+def compare(bench: Bench, topic: Topic, table: Table, view: bool = True) -> None:
+    """All values of all rows."""
+    key = KEYS[table.name]
+    expected, found = by_key(bench.expected(topic, table), *key), by_key(bench.rows(table, view), *key)
+    assert found.keys() == expected.keys()
+    assert found == expected
+
+
+def test_all_tables(bench: Bench) -> None:
+    bench.write(topics.EVENTS_METRICS, [event(n) for n in range(300)])
+    bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(300)])
+    bench.write(topics.ALERTS, [alert(n, seq) for n in range(5) for seq in (1, 2, 3)])
+    bench.drain()
+    compare(bench, topics.EVENTS_METRICS, METRIC_SAMPLES)
+    compare(bench, topics.PREDICTIONS_ANOMALY, PREDICTIONS)
+    compare(bench, topics.ALERTS, ALERT_EVENTS)
+    newest = [each for each in bench.expected(topics.ALERTS, ALERTS) if each["seq"] == 3]
+    assert by_key(bench.rows(ALERTS), "alert_id") == by_key(newest, "alert_id")
+    freshness = bench.store.query(f"SELECT topic FROM {bench.store.database}.v_freshness")
+    assert {row["topic"] for row in freshness} >= {
+        bench.options.prefix + topic.name
+        for topic in (topics.EVENTS_METRICS, topics.PREDICTIONS_ANOMALY, topics.ALERTS)
+    }
+
+
+def test_an_old_version_of_an_alert_never_wins(bench: Bench) -> None:
+    """Even when its block is stored after the newer one's."""
+    bench.write(topics.ALERTS, [alert(1, 2), alert(1, 3)], partition=0)
+    bench.drain()
+    bench.write(topics.ALERTS, [alert(1, 1)], partition=1)
+    bench.drain()
+    assert [each["seq"] for each in bench.rows(ALERTS)] == [3]
+    assert sorted(each["seq"] for each in bench.rows(ALERT_EVENTS)) == [1, 2, 3]
+
+
+def test_a_month_boundary_cuts_the_block(bench: Bench) -> None:
+    month = MONTH_MS
+    times = [month - 2, month - 1, month, month + 1, month - 86_400_000, month + 86_400_000]
+    bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n, event_time=t) for n, t in enumerate(times)], partition=0)
+    bench.drain()
+    compare(bench, topics.PREDICTIONS_ANOMALY, PREDICTIONS)
+    parts = bench.store.query(
+        "SELECT partition, sum(rows) AS n FROM system.parts "
+        f"WHERE active AND database = '{bench.store.database}' AND table = 'predictions' GROUP BY partition"
+    )
+    assert [row["n"] for row in parts] == [3, 3]
+
+
+def test_a_second_run_stores_only_what_is_new(bench: Bench) -> None:
+    bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(10)])
+    bench.drain()
+    assert inserted(bench.drain()) == 0
+    bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(10, 15)])
+    assert inserted(bench.drain()) == 5
+    compare(bench, topics.PREDICTIONS_ANOMALY, PREDICTIONS, view=False)
+
+
+def inserted(sink: Sink) -> float:
+    families = sink._figures.registry.collect()
+    samples = [sample for family in families for sample in family.samples]
+    return sum(sample.value for sample in samples if sample.name == "watchfloor_sink_rows_total")
+
+
+class Crash(BaseException):
+    """The process ends here, as far as the sink can tell."""
+
+
+class Failing(Store):
+    """Ends at one point of the way."""
+
+    def __init__(self, store: Store, at: Callable[[str, str], str | None]) -> None:
+        super().__init__(store.url, store._user, store._password, store.database)
+        self.at = at
+        self.lock = threading.Lock()
+
+    def insert(self, table: str, columns: Sequence[str], native: bytes, token: str) -> None:
+        with self.lock:
+            when = self.at(table, token)
+        if when == "before":
+            raise Crash(f"before {token}")
+        super().insert(table, columns, native, token)
+        if when == "after":
+            raise Crash(f"after {token}")
+
+
+def at_insert(number: int, when: str, counted: Callable[[str], bool]) -> Callable[[str, str], str | None]:
+    """Crash at the number-th insert into the tables that count."""
+    seen = 0
+
+    def at(table: str, _: str) -> str | None:
+        nonlocal seen
+        seen += counted(table)
+        return when if counted(table) and seen == number else None
+
+    return at
+
+
+ARROWS = {
+    "before the plan": at_insert(1, "before", lambda table: table == PROGRESS),
+    "between plan and inserts": at_insert(1, "after", lambda table: table == PROGRESS),
+    "between two inserts": at_insert(2, "before", lambda table: table != PROGRESS),
+    "in the acknowledgement of an insert": at_insert(1, "after", lambda table: table != PROGRESS),
+    "in the acknowledgement of the last insert": at_insert(4, "after", lambda table: table != PROGRESS),
+    "between inserts and progress": at_insert(2, "before", lambda table: table == PROGRESS),
+    "in the acknowledgement of the progress": at_insert(2, "after", lambda table: table == PROGRESS),
+}
+
+
+@pytest.mark.parametrize("arrow", ARROWS)
+def test_a_crash_at_every_arrow(bench: Bench, arrow: str) -> None:
+    """Nothing lost, nothing doubled, and even without FINAL each row once: the same blocks under the same tokens."""
+    month = MONTH_MS
+    times = [month + (n - 50) * 1000 for n in range(100)]
+    bench.write(topics.ALERTS, [alert(n, 1, opened_at=t) for n, t in enumerate(times)], partition=0)
+    with pytest.raises(Crash):
+        bench.drain(Failing(bench.store, ARROWS[arrow]))
+    # More has come meanwhile: the planned range must not grow by it.
+    bench.write(topics.ALERTS, [alert(n, 1, opened_at=month + n) for n in range(100, 120)], partition=0)
+    bench.drain()
+    for table in (ALERTS, ALERT_EVENTS):
+        compare(bench, topics.ALERTS, table)
+        compare(bench, topics.ALERTS, table, view=False)
+
+
+def test_clickhouse_away_is_waited_for(bench: Bench) -> None:
+    calls: list[str] = []
+
+    class Away(Failing):
+        def insert(self, table: str, columns: Sequence[str], native: bytes, token: str) -> None:
+            calls.append(token)
+            if len(calls) % 3:
+                raise Unavailable("Connection refused")
+            super().insert(table, columns, native, token)
+
+    bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(50)])
+    bench.drain(Away(bench.store, lambda *_: None))
+    compare(bench, topics.PREDICTIONS_ANOMALY, PREDICTIONS, view=False)
+    assert len(set(calls)) * 3 <= len(calls) + 2  # every insert was tried again under its own token
+
+
+def test_a_refused_row_becomes_a_dead_letter_and_the_others_are_stored(bench: Bench) -> None:
+    good = [prediction(n) for n in range(200)]
+    bench.write(topics.PREDICTIONS_ANOMALY, good[:70], partition=0)
+    poison = [
+        prediction(1000, prediction_id="not a uuid"),
+        prediction(1001, tenant_id="No Tenant!"),
+        prediction(1002, event_time=-5),
+        prediction(1003, event_time=2**62),
+    ]
+    topic = topics.PREDICTIONS_ANOMALY
+    for record in poison:
+        bench.raw(topic, b"k", topic.codec.encode(record), 0)
+    bench.raw(topic, b"k", b"no Avro", 0)
+    bench.raw(topic, None, topic.codec.encode(good[0])[:-3], 0)
+    bench.raw(topic, b"k", None, 0)
+    bench.write(topic, good[70:], partition=0)
+    bench.drain()
+    compare(bench, topic, PREDICTIONS)
+    bench.drain()  # the dead letters themselves
+    letters = bench.rows(DEAD_LETTERS)
+    assert {each["source_offset"]: each["error_class"] for each in letters} == {
+        70: "ValueError",
+        71: "clickhouse_469",
+        72: "InvalidRecord",
+        73: "InvalidRecord",
+        74: "DecodeError",
+        75: "DecodeError",
+        76: "DecodeError",
+    }
+    assert {each["source_topic"] for each in letters} == {bench.options.prefix + topic.name}
+    values = bench.store.query(
+        f"SELECT source_offset, hex(key) AS key, hex(value) AS value FROM {bench.store.database}.v_dead_letters"
+    )
+    found = {row["source_offset"]: (row["key"], row["value"]) for row in values}
+    assert found[71] == (b"k".hex().upper(), topic.codec.encode(poison[1]).hex().upper())
+    assert found[75] == (None, topic.codec.encode(good[0])[:-3].hex().upper())
+
+
+def test_a_crash_after_writing_dead_letters_doubles_none(bench: Bench) -> None:
+    bench.raw(topics.ALERTS, b"k", b"no Avro", 0)
+    bench.write(topics.ALERTS, [alert(1, 1)], partition=0)
+    with pytest.raises(Crash):
+        bench.drain(Failing(bench.store, at_insert(2, "before", lambda table: table == PROGRESS)))
+    bench.drain()
+    bench.drain()
+    assert sum(bench.ends(topics.DEAD_LETTERS)) == 2
+    assert [each["source_offset"] for each in bench.rows(DEAD_LETTERS)] == [0]
+    compare(bench, topics.ALERTS, ALERTS)
+
+
+def test_wrong_records_of_an_input_topic_are_left_to_its_agent(bench: Bench) -> None:
+    topic = topics.EVENTS_METRICS
+    bench.write(topic, [event(n) for n in range(20)], partition=0)
+    for key, value in (
+        (b"other|h1", topic.codec.encode(event(100, host="h1"))),
+        (b"local|h1", topic.codec.encode(event(101, host="h1", occurred_at=86_400_000))),
+        (b"local|h1", b"\xc3\x01 no Avro"),
+        (b"local|h1", None),
+    ):
+        bench.raw(topic, key, value, 0)
+    bench.flush()
+    sink = bench.drain()
+    compare(bench, topic, METRIC_SAMPLES)
+    assert sink._figures.registry.get_sample_value("watchfloor_sink_skipped_total", {"topic": topic.name}) == 4
+    assert sum(bench.ends(topics.DEAD_LETTERS)) == 0
+
+
+def test_many_refusals_stop_the_sink_instead_of_draining_the_topic(bench: Bench) -> None:
+    bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n, tenant_id="No Tenant!") for n in range(30)], partition=0)
+    with pytest.raises(Mismatch, match=r"More than 10 records .*VIOLATED_CONSTRAINT"):
+        bench.drain(refusals=10)
+    assert sum(bench.ends(topics.DEAD_LETTERS)) == 0
+    bench.drain(refusals=30)
+    assert sum(bench.ends(topics.DEAD_LETTERS)) == 30
+
+
+def test_a_topic_made_anew_stops_the_sink(bench: Bench) -> None:
+    topic = topics.PREDICTIONS_ANOMALY
+    bench.write(topic, [prediction(n) for n in range(20)])
+    bench.drain()
+    before = bench.rows(PREDICTIONS)
+    bench.create_again(topic)
+    bench.write(topic, [prediction(n) for n in range(100, 150)])
+    with pytest.raises(LostTrack, match=r"was deleted and made anew.*--accept"):
+        bench.drain()
+    assert by_key(bench.rows(PREDICTIONS), "prediction_id") == by_key(before, "prediction_id")
+    bench.drain(accept=frozenset({bench.options.prefix + topic.name}))
+    expected = by_key(before, "prediction_id") | by_key(bench.expected(topic, PREDICTIONS), "prediction_id")
+    assert by_key(bench.rows(PREDICTIONS), "prediction_id") == expected
+    bench.drain()
+
+
+def test_a_topic_made_anew_while_the_sink_runs_stops_it(bench: Bench) -> None:
+    topic = topics.PREDICTIONS_ANOMALY
+    bench.write(topic, [prediction(n) for n in range(20)])
+    with Running(bench.sink(once=False)) as running:
+        until(lambda: len(bench.rows(PREDICTIONS)) == 20, 30, "the rows")
+        bench.create_again(topic)
+        until(running.done.done, 60, "the end of the sink")
+    with pytest.raises(SinkStopped, match="--accept"):
+        running.done.result()
+
+
+def test_an_offset_outside_the_log_stops_the_sink(bench: Bench) -> None:
+    topic = topics.ALERTS
+    bench.write(topic, [alert(n, 1) for n in range(20)], partition=0)
+    bench.drain()
+    name = bench.options.prefix + topic.name
+    table = f"{bench.store.database}.{PROGRESS}"
+    ahead = f"INSERT INTO {table} SELECT * REPLACE(99 AS next_offset, 98 AS planned_last, seq + 1 AS seq) FROM {table} "
+    bench.store.command(f"{ahead} FINAL WHERE topic = '{name}' AND partition = 0")
+    with pytest.raises(LostTrack, match="is shorter than what was stored from it"):
+        bench.drain()
+    bench.drain(accept=frozenset({name}))
+    compare(bench, topic, ALERTS)
+
+
+def test_lost_records_stop_the_sink(bench: Bench) -> None:
+    from confluent_kafka import TopicPartition
+
+    topic = topics.ALERTS
+    bench.write(topic, [alert(n, 1) for n in range(20)], partition=0)
+    bench.drain()
+    bench.write(topic, [alert(n, 1) for n in range(20, 40)], partition=0)
+    name = bench.options.prefix + topic.name
+    for future in bench.admin.delete_records([TopicPartition(name, 0, 30)]).values():
+        future.result(30)
+    with pytest.raises(LostTrack, match=r"has lost records .* offset 20, the log begins at 30"):
+        bench.drain()
+    bench.drain(accept=frozenset({name}))
+    held = {each["source_offset"] for each in bench.rows(ALERTS)}
+    assert held == {*range(20), *range(30, 40)}
+
+
+def test_missing_topics_and_tables_are_named(bench: Bench) -> None:
+    with pytest.raises(SinkStopped, match=r"nosuch\.alerts.*watchfloor topics apply"):
+        bench.drain(prefix="nosuch.")
+    empty = Store(bench.store.url, bench.store._user, bench.store._password, "nosuch")
+    with pytest.raises(Mismatch, match="watchfloor db migrate"):
+        bench.drain(empty)
+
+
+def test_a_row_shows_soon_in_an_idle_system(bench: Bench) -> None:
+    with Running(bench.sink(once=False, flush_s=0.2)):
+        for number in range(3):
+            bench.write(topics.PREDICTIONS_ANOMALY, [prediction(number)])
+            until(partial(held, bench, number + 1), 20, "the row", every=0.02)
+    compare(bench, topics.PREDICTIONS_ANOMALY, PREDICTIONS, view=False)
+
+
+def held(bench: Bench, rows: int) -> bool:
+    return len(bench.rows(PREDICTIONS)) == rows
+
+
+def test_two_sinks_share_the_partitions(bench: Bench) -> None:
+    """One joins, one leaves, while records come; every row is there once."""
+    topic = topics.PREDICTIONS_ANOMALY
+    with Running(bench.sink(once=False, instance="a")) as first:
+        bench.write(topic, [prediction(n) for n in range(100)])
+        until(lambda: len(bench.rows(PREDICTIONS)) == 100, 30, "the first rows")
+        with Running(bench.sink(once=False, instance="b")) as second:
+            until(lambda: partitions(second) and partitions(first), 30, "both to have partitions")
+            bench.write(topic, [prediction(n) for n in range(100, 300)])
+            until(lambda: len(bench.rows(PREDICTIONS)) == 300, 30, "the rows of both")
+            assert partitions(first) + partitions(second) == 8
+        bench.write(topic, [prediction(n) for n in range(300, 400)])
+        until(lambda: len(bench.rows(PREDICTIONS)) == 400, 60, "the rows of the one that is left")
+    compare(bench, topic, PREDICTIONS)
+
+
+def partitions(running: Running) -> float:
+    return running.sink._figures.registry.get_sample_value("watchfloor_sink_partitions") or 0.0
+
+
+def test_refused_is_about_data_only(store: Store) -> None:
+    with pytest.raises(Refused):
+        store.insert("alerts", ["tenant_id"], b"nonsense", "t1")
+    with pytest.raises(Mismatch):
+        store.insert("nosuch", ["a"], b"", "t2")
+    away = Store("http://127.0.0.1:1", "u", "p", "d")
+    with pytest.raises(Unavailable, match="refused"):
+        away.query("SELECT 1")
