@@ -85,7 +85,7 @@ def markdown(results: Sequence[Result]) -> str:
     ]
     for result in results:
         if result.dead_letters:
-            letters = ", ".join(f"{count:,} {reason}" for reason, count in result.dead_letters.most_common())
+            letters = ", ".join(f"{count:,} {reason}" for reason, count in result.dead_letters.items())
             lines += ["", f"Dead letters of `{result.name}`: {letters}."]
     return "\n".join(lines)
 

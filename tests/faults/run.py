@@ -12,9 +12,10 @@ from uuid import uuid4
 import streams.topology
 import tests.faults.topology
 from schemas import topics
-from sinks.tables import ROUTES, Table
+from sinks.tables import ROUTES
 from streams.runtime.agent import Agent
 from tests.faults import logs
+from tests.faults.bad_input import KINDS, LUCKY
 from tests.faults.cluster import Cluster
 from tests.faults.compare import Verdict
 from tests.faults.load import Load
@@ -38,10 +39,10 @@ class Result:
     seconds: float = 0.0
     events: int = 0
     frames: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, int] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     recovery: list[Recovery] = field(default_factory=list)
-    dead_letters: Counter[str] = field(default_factory=Counter)
+    dead_letters: dict[str, int] = field(default_factory=dict)
     refused: dict[str, dict[str, int]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
@@ -101,12 +102,12 @@ def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
         ]
     result.seconds = time.monotonic() - started
     result.events, result.frames = agreement.events, agreement.frames
-    result.faults = Counter(fault.kind for fault in stage.faults)
+    result.faults = dict(Counter(fault.kind for fault in stage.faults))
     result.recovery = recoveries(stage.watch, stage.faults)
-    result.dead_letters = agreement.dead_letters
+    result.dead_letters = dict(agreement.dead_letters.most_common())
     for (intent, reason), count in sorted(agreement.refused.items()):
         result.refused.setdefault(intent, {})[reason or "taken"] = count
-    result.remarks = stage.remarks
+    result.remarks = stage.remarks + (taken(result) if scenario.agents == "product" else [])
     cluster.remove()
     return result
 
@@ -140,17 +141,27 @@ def settle(cluster: Cluster, scenario: Scenario, oracle: Oracle, stage: Stage) -
         await_end(stage, f"records before agent {agent.name}", partial(oracle.behind, agent))
     if scenario.sinks:
         for route in ROUTES:
-            if not route.judged_elsewhere:
-                want = sum(map(len, logs.read(cluster.servers, cluster.prefix + route.topic.name)))
-                what = f"rows before table {route.tables[-1].name}"
-                await_end(stage, what, partial(missing, cluster, route.tables[-1], want))
+            topic = cluster.prefix + route.topic.name
+            await_end(stage, f"records of {topic} before the sink", partial(unstored, cluster, topic))
 
 
-def missing(cluster: Cluster, table: Table, want: int) -> int:
-    return max(0, want - cluster.tables.count(table))
+def unstored(cluster: Cluster, topic: str) -> int:
+    """Records of a topic that the sink has not noted as stored."""
+    stored = cluster.tables.stored(topic)
+    ends = enumerate(logs.end_offsets(cluster.servers, topic))
+    return sum(max(0, end - stored.get(number, 0)) for number, end in ends)
 
 
-def await_end(stage: Stage, what: str, left: Callable[[], int], within: float = 60.0) -> None:
+def taken(result: Result) -> list[str]:
+    """Bad records that were processed as if they were good."""
+    return [
+        f"{result.refused[kind]['taken']} records of kind {kind} were taken as good"
+        for kind in sorted(set(KINDS) - LUCKY)
+        if "taken" in result.refused.get(kind, {})
+    ]
+
+
+def await_end(stage: Stage, what: str, left: Callable[[], int], within: float = 180.0) -> None:
     try:
         until(lambda: not left(), within, "the end", every=0.5)
     except TimeoutError:

@@ -46,11 +46,15 @@ class Database:
         finally:
             client.close()
 
-    def count(self, table: Table) -> int:
+    def stored(self, topic: str) -> dict[int, int]:
+        """By partition, the offset below which everything is in the tables, as the sink has noted it."""
         client = clickhouse_connect.get_client(dsn=self.url, username=self.user, password=self.password)
         try:
-            found = client.query(f"SELECT count() FROM `{self.name}`.`{table.name}` FINAL")
-            return int(found.result_rows[0][0])
+            found = client.query(
+                f"SELECT partition, next_offset FROM `{self.name}`.sink_progress FINAL WHERE topic = {{topic:String}}",
+                parameters={"topic": topic},
+            )
+            return {int(partition): int(offset) for partition, offset in found.result_rows}
         finally:
             client.close()
 
