@@ -86,3 +86,10 @@ def test_misspelt_variables_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHFLOOR_TEST_KAFKA", "127.0.0.1:9092")
     monkeypatch.setenv("WATCHFLOOR_KAFAK", "x")
     assert unknown_variables() == ["WATCHFLOOR_KAFAK"]
+
+
+def test_every_setting_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert f"| `WATCHFLOOR_{name.upper()}` |" in text
+        assert f"| {field.description} |" in text
