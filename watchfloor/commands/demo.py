@@ -18,7 +18,7 @@ async def demonstrate(settings: Settings, seconds: float | None) -> tuple[int, d
 @click.command()
 @click.option(
     "--seconds",
-    type=click.FloatRange(40.0),
+    type=click.FloatRange(40.0, clamp=True),
     envvar="DEMO_SECONDS",
     show_envvar=True,
     help="End by itself after so many seconds of live samples (40 at least); without it on Ctrl-C.",

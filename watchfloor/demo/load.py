@@ -6,7 +6,7 @@ import tempfile
 import time
 
 NICENESS = 5
-"""The burst yields to the pipeline, so that it is seen in time; for the kernel its time is busy all the same."""
+"""Busy processes yield to the pipeline, so that it is seen in time; for the kernel its time is busy all the same."""
 
 SYNCS_PER_S = 4
 
@@ -30,9 +30,9 @@ def write(deadline: float, folder: str, megabytes_per_s: int) -> None:
 
 
 if __name__ == "__main__":
-    os.nice(NICENESS)
     end = time.monotonic() + float(sys.argv[2])
     if sys.argv[1] == "cpu":
+        os.nice(NICENESS)
         spin(end)
     else:
         write(end, sys.argv[3], int(sys.argv[4]))
