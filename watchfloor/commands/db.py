@@ -7,6 +7,7 @@ from typing import TypeVar
 import click
 
 from sinks import migrate
+from sinks.dictionary import dictionary
 from sinks.errors import Mismatch, Refused, Unavailable
 from sinks.preflight import preflight
 from sinks.store import Store
@@ -85,3 +86,12 @@ def check() -> None:
     if problems:
         raise click.exceptions.Exit(Mismatch.code)
     click.echo(f"Database {settings.database} is as this release needs it.")
+
+
+@command.command("dictionary")
+def dictionary_() -> None:
+    """Print what every table and column means, as Markdown: the dictionary of docs/database.md."""
+    settings = Settings()
+    store = open_store(settings)
+    for line in ask(settings, lambda: list(dictionary(store))):
+        click.echo(line)
