@@ -8,6 +8,7 @@ import click
 from prometheus_client import start_http_server
 
 from streams import app
+from streams.runtime import Agent
 from streams.runtime.metrics import Metrics
 from streams.topology import AGENTS
 from watchfloor.settings import Settings
@@ -15,7 +16,7 @@ from watchfloor.settings import Settings
 log = logging.getLogger("watchfloor.worker")
 
 
-def chosen(names: str | None) -> list[app.Agent]:
+def chosen(names: str | None) -> list[Agent]:
     """The agents named, separated by commas; all of them without a name. Raises BadParameter for an unknown one."""
     known = {agent.name: agent for agent in AGENTS}
     wanted = [name.strip() for name in names.split(",")] if names else list(known)
