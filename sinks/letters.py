@@ -18,7 +18,14 @@ class Letters:
     def __init__(self, servers: str, prefix: str) -> None:
         self._topic = prefix + topics.DEAD_LETTERS.name
         self._producer = Producer(
-            {"bootstrap.servers": servers, "enable.idempotence": True, "compression.type": "lz4", "log_level": 2}
+            {
+                "bootstrap.servers": servers,
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                # A record of the largest size that the broker takes must still fit, whole, into its dead letter.
+                "message.max.bytes": topics.DEAD_LETTERS.max_message_bytes or 32 << 20,
+                "log_level": 2,
+            }
         )
         self._failed: list[KafkaError] = []
         self._lock = threading.Lock()

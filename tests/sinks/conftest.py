@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from schemas.topics import Topic
 from sinks.figures import Figures
@@ -43,7 +50,9 @@ class Bench:
         self.store = store
         self.options = Options(servers=servers, prefix=prefix, once=True, flush_s=0.05)
         self.admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-        self.producer = Producer({"bootstrap.servers": servers, "linger.ms": 5, "log_level": 0})
+        self.producer = Producer(
+            {"bootstrap.servers": servers, "linger.ms": 5, "message.max.bytes": 32 << 20, "log_level": 0}
+        )
         self.names = [prefix + route.topic.name for route in ROUTES]
         self.written: dict[str, list[tuple[dict[str, Any], int, int, int]]] = {}
         self.create()
@@ -53,6 +62,17 @@ class Bench:
         for future in self.admin.create_topics(new, operation_timeout=20).values():
             future.result(30)
         until(lambda: set(self.names) <= set(self.admin.list_topics(timeout=10).topics), 20, "the topics")
+
+    def configure(self, topic: Topic, config: dict[str, str]) -> None:
+        resource = ConfigResource(
+            ResourceType.TOPIC,
+            self.options.prefix + topic.name,
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in config.items()
+            ],
+        )
+        for future in self.admin.incremental_alter_configs([resource]).values():
+            future.result(30)
 
     def delete(self, topic: Topic) -> None:
         name = self.options.prefix + topic.name

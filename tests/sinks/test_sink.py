@@ -205,6 +205,20 @@ def test_a_refused_row_becomes_a_dead_letter_and_the_others_are_stored(bench: Be
     assert found[75] == (None, topic.codec.encode(good[0])[:-3].hex().upper())
 
 
+def test_a_huge_record_becomes_a_dead_letter_too(bench: Bench) -> None:
+    config = {"max.message.bytes": str(32 << 20)}
+    bench.configure(topics.DEAD_LETTERS, config)
+    bench.configure(topics.ALERTS, config)
+    huge = bytes(10 << 20)
+    bench.raw(topics.ALERTS, b"k", huge, 0)
+    bench.write(topics.ALERTS, [alert(1, 1)], partition=0)
+    bench.drain()
+    bench.drain()
+    compare(bench, topics.ALERTS, ALERTS)
+    sizes = bench.store.query(f"SELECT length(value) AS n FROM {bench.store.database}.v_dead_letters")
+    assert [row["n"] for row in sizes] == [len(huge)]
+
+
 def test_a_crash_after_writing_dead_letters_doubles_none(bench: Bench) -> None:
     bench.raw(topics.ALERTS, b"k", b"no Avro", 0)
     bench.write(topics.ALERTS, [alert(1, 1)], partition=0)

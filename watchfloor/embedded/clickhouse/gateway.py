@@ -19,6 +19,7 @@ from watchfloor.embedded.clickhouse.requests import Database, External, Request
 THREADS = 16
 MAX_REQUESTS = 256  # running and waiting; more are refused with a 503 which clients retry
 MAX_BODY = 256 << 20
+MAX_BODIES = 1 << 30  # of all requests under way together
 CHUNKS_AHEAD = 8  # results read ahead of a slow client
 BODY_SECONDS = 120.0
 CLIENT_SECONDS = 120.0  # a client that takes nothing for so long loses its request
@@ -74,6 +75,7 @@ class Gateway:
         self._users = users
         self._pool = ThreadPoolExecutor(THREADS, "engine")
         self._requests = 0
+        self._bytes = 0
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=MAX_BODY)
@@ -105,23 +107,30 @@ class Gateway:
             "X-ClickHouse-Exception-Tag": tag,
         }
         try:
-            if self._requests >= MAX_REQUESTS:
-                raise DatabaseError.named(
-                    202, f"{MAX_REQUESTS} requests are under way", "TOO_MANY_SIMULTANEOUS_QUERIES"
-                )
             user = self._authenticate(http)
+            announced = http.content_length or 0
+            if self._requests >= MAX_REQUESTS or self._bytes + announced > MAX_BODIES:
+                raise DatabaseError.named(
+                    202,
+                    f"{self._requests} requests of {self._bytes} bytes are under way; try again later",
+                    "TOO_MANY_SIMULTANEOUS_QUERIES",
+                )
             self._requests += 1
+            self._bytes += announced
             try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    request = await self._read(http, user, query_id)
+                try:
+                    async with asyncio.timeout(BODY_SECONDS):
+                        request = await self._read(http, user, query_id)
+                except TimeoutError:
+                    raise DatabaseError.named(
+                        209, f"The body took over {BODY_SECONDS:.0f} s", "SOCKET_TIMEOUT"
+                    ) from None
                 if not request.statement.strip():
                     return await _pong(http)
                 return await self._run(http, request, headers, tag)
             finally:
                 self._requests -= 1
-        except TimeoutError:
-            slow = DatabaseError.named(209, f"The body took over {BODY_SECONDS:.0f} s", "SOCKET_TIMEOUT")
-            return self._refusal(slow, headers)
+                self._bytes -= announced
         except web.HTTPRequestEntityTooLarge:
             large = DatabaseError.named(
                 223, f"The body is over {MAX_BODY} bytes; send smaller batches", "QUERY_IS_TOO_LARGE"
