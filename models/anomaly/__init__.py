@@ -6,7 +6,7 @@ small parts. `docs/detectors.md` says what each looks for and how good it was me
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from models.anomaly.novelty import Novelty
 from models.anomaly.parts import Parts, Read
@@ -18,7 +18,7 @@ __all__ = ["DETECTORS", "Detector", "Parts", "Read", "detector", "static_limit"]
 class Detector(Protocol):
     """What every detector offers; `load` is called at most once, before the first update."""
 
-    name: str
+    name: ClassVar[str]
 
     def update(self, timestamp: datetime, value: float | None) -> float:
         """Score of a sample, 0 to 1. None and NaN score 0 and teach nothing. A timestamp without a zone is UTC."""

@@ -1,7 +1,7 @@
 """The detector that pages: surprise measured against the series' own fading record."""
 
 from datetime import UTC, datetime
-from math import exp
+from math import exp, log
 from struct import Struct
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ from models.anomaly.codebook import Codebook
 from models.anomaly.explain import PARTS, Part, explanation
 from models.anomaly.pace import ROW_S, Pace
 from models.anomaly.parts import Parts, Read
-from models.anomaly.record import FADE, GROWTH, LOW, Record
+from models.anomaly.record import FADE, LOW, Record
 from models.anomaly.rows import CONTEXT_LAG, VALUE_LAG, Rows
 from models.anomaly.season import HOUR_MS, Season
 from models.anomaly.smooth import Smooth
@@ -19,7 +19,7 @@ LARGEST = 1e100
 """Beyond this a value is taken for missing: no metric is that large, and sums of such values overflow."""
 
 HEADER = b"h"
-_OWN = Struct(">I2H5d")
+_OWN = Struct(">I2H8d")
 
 
 class Novelty:
@@ -61,6 +61,11 @@ class Novelty:
     """Rows of the mean around a value."""
     DOUBT: ClassVar[float] = 10.0
     """Samples at this sampling rate that count as doubt: the record is taken for 1 + DOUBT / samples larger."""
+
+    LOOKS: ClassVar[float] = 0.25
+    """Times the logarithm of samples per row, taken from the sum: more looks in the same time are more chances."""
+    YOUTH_S: ClassVar[float] = 21_600.0
+    """Seconds of history that count as doubt, likewise: records fall often while a series is young."""
 
     def __init__(self) -> None:
         self.pace = Pace()
@@ -119,18 +124,21 @@ class Novelty:
             score = 0.0
         else:
             floor = self.FLOOR * (mean if mean >= 0.0 else -mean)
-            doubt = 1.0 + self.DOUBT / pace.since
-            fade, growth = FADE * slow_rows, GROWTH * rows
-            a = of_value.judge(new_value, floor, doubt, fade, growth)
-            b = of_context.judge(new_context, floor, doubt, fade, growth)
-            c = of_season.judge(new_season, floor, doubt, fade, growth)
+            doubt = log(1.0 + self.DOUBT / pace.since + self.YOUTH_S / pace.age) + self.LOOKS * log(row / pace.step)
+            fade = FADE * slow_rows
+            a = of_value.judge(new_value, floor, fade)
+            b = of_context.judge(new_context, floor, fade)
+            c = of_season.judge(new_season, floor, fade)
             self._logs = (a, b, c)
-            score = 1.0 / (1.0 + exp(-(a + b + c + self.BIAS)))
+            score = 1.0 / (1.0 + exp(doubt - a - b - c - max(a, b, c) - self.BIAS))
         self._surprises = (new_value, new_context, new_season)
         self._seen = (value, x, epoch_ms, score)
         self._changed = True
 
         ended = self.rows.see(x, new_value, mean, new_context, rows)
+        if ended:
+            for record in self.records:
+                record.next_row()
         if listening:
             self._learn_value(x)
             self._learn_context(x, mean)
@@ -183,9 +191,9 @@ class Novelty:
         raw = read(HEADER)
         if raw is None:
             return
-        self.samples, value_turn, context_turn, self.mean, self.mean_rows, *sizes = _OWN.unpack_from(raw)
-        for record, size in zip(self.records, sizes, strict=True):
-            record.size = size
+        self.samples, value_turn, context_turn, self.mean, self.mean_rows, *records = _OWN.unpack_from(raw)
+        for record, size, base in zip(self.records, records[::2], records[1::2], strict=True):
+            record.size, record.base = size, base
         at = self.pace.restore(raw, _OWN.size)
         at = self.rows.restore(raw, at)
         at = self.season.restore(raw, at)
@@ -200,8 +208,8 @@ class Novelty:
         if not self._changed:
             return []
         self._changed = False
-        sizes = [record.size for record in self.records]
-        own = _OWN.pack(self.samples, self.values.turn, self.contexts.turn, self.mean, self.mean_rows, *sizes)
+        records = [size for record in self.records for size in (record.size, record.base)]
+        own = _OWN.pack(self.samples, self.values.turn, self.contexts.turn, self.mean, self.mean_rows, *records)
         header = own + self.pace.store() + self.rows.store() + self.season.store() + self.smooth.store()
         return [
             (HEADER, header),

@@ -4,7 +4,7 @@ from struct import pack, unpack_from
 
 from models.anomaly.pace import FAST_S
 
-WINDOWS = ((1.5, 7), (3.0, 5), (FAST_S, 3))
+WINDOWS = ((3.0, 5), (FAST_S, 3))
 """(usual step below, samples of the running median): half of them, rounded up, must agree before the median moves."""
 
 STALE = 5
