@@ -8,7 +8,7 @@ burst will reach; straight lines between. Order, shape, times and incidents stay
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 from models.metrics import BY_NAME, NAMES
@@ -25,6 +25,9 @@ DISK_CEILING = 12e6
 OTHER_CEILING = 3.0
 """Other metrics' largest recorded value becomes so many times this machine's usual high."""
 
+BLIP = 2
+"""Neighbours on each side that a sample is compared with."""
+
 SMALLEST_STEP = 1e-3
 """Share of the ceiling that must lie between two anchors."""
 
@@ -39,8 +42,8 @@ class Level:
 
 
 def level(name: str, values: Sequence[float]) -> Level:
-    """This machine's level of a metric, from at least two samples."""
-    deciles = quantiles(values, n=10, method="inclusive")
+    """This machine's level of a metric, from at least two samples, one a second."""
+    deciles = quantiles(running_median(values), n=10, method="inclusive")
     middle, high = deciles[4], deciles[8]
     if name == "cpu_percent":
         high = min(high, CPU_MOST)
@@ -50,6 +53,11 @@ def level(name: str, values: Sequence[float]) -> Level:
     else:
         top = min(OTHER_CEILING * high, BY_NAME[name].high)
     return Level(min(middle, high), high, top)
+
+
+def running_median(values: Sequence[float]) -> list[float]:
+    """Each value's median with its neighbours: a blip of a second is no level, nor is it news to the detectors."""
+    return [median(values[max(0, at - BLIP) : at + BLIP + 1]) for at in range(len(values))]
 
 
 def levels(samples: Iterable[Mapping[str, Any]]) -> dict[str, Level]:

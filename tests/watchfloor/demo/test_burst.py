@@ -41,6 +41,9 @@ def test_it_loads_the_machine_and_goes(tmp_path: Path) -> None:
 
 
 def test_it_ends_by_itself(tmp_path: Path) -> None:
+    before = set(psutil.Process().children())
     with burst(tmp_path, 0.5):
-        until(lambda: not at_work("cpu") and not at_work("disk"))
+        mine = set(psutil.Process().children()) - before
+        assert len(mine) >= 2
+        until(lambda: all(process.status() == psutil.STATUS_ZOMBIE for process in mine))
     assert list(tmp_path.iterdir()) == []

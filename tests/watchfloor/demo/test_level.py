@@ -31,7 +31,7 @@ def test_a_recorded_incident_leaves_room_for_a_real_one(values: list[float]) -> 
 
 
 def test_a_calm_machine_s_incidents_end_half_way_to_the_top() -> None:
-    here = level("cpu_percent", [4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 10.0, 10.0, 10.0])
+    here = level("cpu_percent", [4.0, 5.0, 6.0, 90.0, 7.0, 8.0, 9.0, 10.0, 10.0, 10.0, 10.0])
     assert here.high == 10.0
     assert here.top == 55.0
 
