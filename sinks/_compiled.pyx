@@ -7,6 +7,7 @@ as odd, and the plain way (schemas.codec, sinks.native) does it or says what is 
 """
 
 import sys
+from array import array
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
@@ -18,6 +19,9 @@ from sinks import native
 
 if sys.byteorder != "little":
     raise ImportError("numbers are copied as they lie in memory, which must be little-endian")
+
+cdef enum:
+    CHUNK = 256
 
 cdef enum:
     NOTHING, BOOLEAN, INT, LONG, DOUBLE, BYTES, STRING, ARRAY, MAP, RECORD, UNION
@@ -230,20 +234,25 @@ cdef class Scan:
 
     cdef Layout layout
     cdef list values
+    cdef Py_ssize_t rows
     cdef Py_ssize_t fields
-    cdef uint32_t* places
+    cdef Place* starts        # of every value
+    cdef uint32_t* places     # field by field: where it begins in every value
     cdef readonly list odd
 
     def __cinit__(self, Layout layout, list values):
         self.layout = layout
         self.values = list(values)
+        self.rows = len(values)
         self.fields = layout.type.count
-        self.places = <uint32_t*>PyMem_Malloc(max(1, len(values) * self.fields) * sizeof(uint32_t))
-        if self.places == NULL:
+        self.starts = <Place*>PyMem_Malloc(max(1, self.rows) * sizeof(Place))
+        self.places = <uint32_t*>PyMem_Malloc(max(1, self.rows * self.fields) * sizeof(uint32_t))
+        if self.starts == NULL or self.places == NULL:
             raise MemoryError
-        self.odd = [row for row in range(len(values)) if not self._read(row)]
+        self.odd = [row for row in range(self.rows) if not self._read(row)]
 
     def __dealloc__(self):
+        PyMem_Free(self.starts)
         PyMem_Free(self.places)
 
     def replace(self, Py_ssize_t row, bytes value):
@@ -256,26 +265,36 @@ cdef class Scan:
         cdef Py_ssize_t i, header = PyBytes_GET_SIZE(self.layout.header)
         cdef Place start = <Place>PyBytes_AS_STRING(raw)
         cdef Source source
+        cdef tuple parts = self.layout.type.parts
         source.at = start
         source.end = start + PyBytes_GET_SIZE(raw)
+        self.starts[row] = start
         if source.end - start < header or memcmp(start, PyBytes_AS_STRING(self.layout.header), header) != 0:
             return False
         source.at += header
         try:
             for i in range(self.fields):
-                self.places[row * self.fields + i] = <uint32_t>(source.at - start)
-                skip(<Type>self.layout.type.parts[i], &source)
+                self.places[i * self.rows + row] = <uint32_t>(source.at - start)
+                skip(<Type>parts[i], &source)
         except (GiveUp, UnicodeDecodeError):
             return False
         return source.at == source.end
 
     cdef inline Place _at(self, Py_ssize_t row, Py_ssize_t field) noexcept:
-        return <Place>PyBytes_AS_STRING(<bytes>self.values[row]) + self.places[row * self.fields + field]
+        return self.starts[row] + self.places[field * self.rows + row]
 
-    def number(self, Py_ssize_t row, Py_ssize_t field):
-        """A long."""
-        cdef Place at = self._at(row, field)
-        return signed_(&at)
+    def numbers(self, Py_ssize_t field, wrong):
+        """A long field of every value; 0 for the `wrong` ones."""
+        cdef Py_ssize_t row
+        cdef Place at
+        found = array("q", bytes(8 * self.rows))
+        cdef long long[::1] view = found
+        for row in range(self.rows):
+            if wrong and row in wrong:
+                continue
+            at = self._at(row, field)
+            view[row] = signed_(&at)
+        return found
 
     def joined(self, Py_ssize_t row, tuple fields):
         """Strings, joined by | as a key."""
@@ -288,12 +307,23 @@ cdef class Scan:
             parts.append(PyBytes_FromStringAndSize(<const char*>at, size))
         return b"|".join(parts)
 
-    def column(self, Py_ssize_t field, Writer writer, list rows):
-        """One field of these rows as a column. Raises GiveUp, or ValueError for a wrong UUID."""
-        writer.reset()
-        for row in rows:
-            writer.put(self._at(row, field))
-        return b"".join([writer.prefix(), *writer.parts()])
+    def columns(self, list fields, list writers, rows):
+        """Fields of these rows (array of int64) as columns. Raises GiveUp.
+
+        Some rows at a time for all columns, so that their bytes are still in the cache for the next one.
+        """
+        cdef long long[::1] view = rows
+        cdef Py_ssize_t i, field, end, start = 0
+        cdef Writer writer
+        for writer in writers:
+            writer.reset()
+        while start < view.shape[0]:
+            end = min(start + CHUNK, view.shape[0])
+            for field, writer in zip(fields, writers):
+                for i in range(start, end):
+                    writer.put(self._at(view[i], field))
+            start = end
+        return [b"".join([(<Writer>each).prefix(), *(<Writer>each).parts()]) for each in writers]
 
 
 cdef class Writer:

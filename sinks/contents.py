@@ -4,6 +4,7 @@ Both give the same bytes. WATCHFLOOR_PURE=1 forces the plain way.
 """
 
 import os
+from array import array
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
@@ -22,14 +23,14 @@ class Contents(Protocol):
 
     wrong: dict[int, DecodeError]
 
-    def time(self, row: int) -> int:
-        """The time that decides on the month, epoch milliseconds."""
+    def times(self) -> "array[int]":
+        """The time of every row that decides on its month, epoch milliseconds; 0 for the wrong ones."""
 
     def key(self, row: int) -> bytes:
         """The key that the record belongs under."""
 
-    def column(self, field: str, kind: native.Type, rows: list[int]) -> bytes:
-        """A field of these rows. Raises TypeError, ValueError or OverflowError for a value that does not fit."""
+    def columns(self, wanted: Sequence[tuple[str, native.Type]], rows: "array[int]") -> list[bytes]:
+        """Fields of these rows. Raises TypeError, ValueError or OverflowError for a value that does not fit."""
 
 
 class Decoded:
@@ -44,15 +45,16 @@ class Decoded:
                 if row not in self.wrong and not tables.FIRST_MS <= record[route.month_of] < tables.LAST_MS:
                     record[route.month_of] = 0
 
-    def time(self, row: int) -> int:
-        time: int = self._records[row][self._route.month_of]
-        return time
+    def times(self) -> "array[int]":
+        field = self._route.month_of
+        return array("q", [0 if row in self.wrong else record[field] for row, record in enumerate(self._records)])
 
     def key(self, row: int) -> bytes:
         return self._route.topic.key_of(self._records[row])
 
-    def column(self, field: str, kind: native.Type, rows: list[int]) -> bytes:
-        return native.column(kind, [self._records[row][field] for row in rows])
+    def columns(self, wanted: Sequence[tuple[str, native.Type]], rows: "array[int]") -> list[bytes]:
+        records = [self._records[row] for row in rows]
+        return [native.column(kind, [record[field] for record in records]) for field, kind in wanted]
 
 
 class Scanned:
@@ -73,23 +75,25 @@ class Scanned:
             except DecodeError as error:
                 self.wrong[row] = error
 
-    def time(self, row: int) -> int:
-        time: int = self._scan.number(row, self._time)
-        return time
+    def times(self) -> "array[int]":
+        times: array[int] = self._scan.numbers(self._time, self.wrong)
+        return times
 
     def key(self, row: int) -> bytes:
         key: bytes = self._scan.joined(row, self._key)
         return key
 
-    def column(self, field: str, kind: native.Type, rows: list[int]) -> bytes:
-        number = self._layout.numbers[field]
+    def columns(self, wanted: Sequence[tuple[str, native.Type]], rows: "array[int]") -> list[bytes]:
+        numbers = [self._layout.numbers[field] for field, _ in wanted]
+        schema = self._route.topic.schema
         try:
-            column: bytes = self._scan.column(number, writer(self._route.topic.schema, number, kind), rows)
+            writers = [writer(schema, number, kind) for number, (_, kind) in zip(numbers, wanted, strict=True)]
+            columns: list[bytes] = self._scan.columns(numbers, writers, rows)
         except _GIVE_UP:
-            # The decoded values say what is wrong with them, if anything is.
-            records = [self._route.topic.codec.decode(self._values[row]) for row in rows]
-            return native.column(kind, [record[field] for record in records])
-        return column
+            # The plain way says what is wrong, if anything is.
+            plain = Decoded(self._route, [self._values[row] for row in rows])
+            return plain.columns(wanted, array("q", range(len(rows))))
+        return columns
 
 
 def contents(route: Route, values: list[bytes]) -> Contents:

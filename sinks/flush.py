@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -100,7 +101,7 @@ class Flush:
                 self._figures.clickhouse_up.set(1)
                 return done
 
-    def _insert(self, range_: Range, batch: Batch, table: Table, month: str, rows: list[int]) -> list[Rejected]:
+    def _insert(self, range_: Range, batch: Batch, table: Table, month: str, rows: "array[int]") -> list[Rejected]:
         """Store these rows of one month, all but those that are refused even alone, which are returned."""
         position = range_.position
         place = f"{table.name}:{position.topic_id}:{position.partition}:{range_.first}-{range_.last}:{month}"

@@ -43,12 +43,13 @@ class Partition:
         self._end: int | None = None  # the log's end, while everything up to it was read
         self._clock = clock
 
-    def add(self, message: Message) -> None:
+    def add(self, messages: list[Message]) -> None:
+        """Messages in the order of their offsets."""
         if not self.messages:
             self._waiting_since = self._clock()
         self._end = None
-        self.messages.append(message)
-        self.bytes += len(message)
+        self.messages += messages
+        self.bytes += sum(map(len, messages))
 
     def reached_end(self, offset: int) -> None:
         """Everything below `offset` was read, and there is no more now."""

@@ -173,14 +173,25 @@ class Sink:
         elif self._paused and buffered < BUFFER_BYTES // 2:
             self._resume()
         self._last_read = now
+        last: tuple[str | None, int | None] = None, None
+        run: list[batch.Message] = []
         for message in self._consumer.consume(CONSUME, timeout=0.1):
             error = message.error()
-            if error is not None:
+            place = message.topic(), message.partition()
+            if error is not None or place != last:
+                self._take(last, run)
+                last, run = place, []
+            if error is None:
+                run.append(cast(batch.Message, message))
+            else:
                 self._on_error(message, error)
-                continue
-            partition = self._partitions.get((message.topic() or "", message.partition() or 0))
-            if partition is not None:
-                partition.add(cast(batch.Message, message))
+        self._take(last, run)
+
+    def _take(self, place: tuple[str | None, int | None], run: list[batch.Message]) -> None:
+        """Messages that follow each other in one partition."""
+        partition = self._partitions.get((place[0] or "", place[1] or 0))
+        if run and partition is not None:
+            partition.add(run)
 
     def _on_error(self, message: Message, error: KafkaError) -> None:
         partition = self._partitions.get((message.topic() or "", message.partition() or 0))

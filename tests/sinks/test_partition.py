@@ -32,7 +32,7 @@ def message(offset: int) -> Record:
 def test_rows_wait_for_others_but_not_for_long() -> None:
     part, clock = partition()
     assert not part.due(rows=3, linger_s=1.0)
-    part.add(message(0))
+    part.add([message(0)])
     assert not part.due(3, 1.0)
     clock.now += 1.0
     assert part.due(3, 1.0)
@@ -43,7 +43,7 @@ def test_rows_wait_for_others_but_not_for_long() -> None:
 def test_enough_rows_do_not_wait() -> None:
     part, _ = partition()
     for offset in range(3):
-        part.add(message(offset))
+        part.add([message(offset)])
     assert part.due(3, 1.0)
     assert [each.offset() for each in part.cut(2).messages] == [0, 1]
     assert part.bytes == 10
@@ -53,7 +53,7 @@ def test_enough_rows_do_not_wait() -> None:
 def test_a_range_counts_when_it_is_stored() -> None:
     part, _ = partition(next_offset=5, planned_last=4)
     for offset in (5, 7, 9):  # offsets have gaps: markers of transactions, aborted records
-        part.add(message(offset))
+        part.add([message(offset)])
     found = part.cut(2)
     assert (found.first, found.last, found.position.seq) == (5, 7, 1)
     assert part.position.planned
@@ -67,11 +67,11 @@ def test_a_range_counts_when_it_is_stored() -> None:
 
 def test_after_a_crash_exactly_the_plan_is_cut() -> None:
     part, clock = partition(next_offset=5, planned_last=8)
-    part.add(message(5))
+    part.add([message(5)])
     clock.now += 100
     assert not part.due(1, 0.0)  # the rest of the plan was not read yet
     for offset in (6, 8, 9):
-        part.add(message(offset))
+        part.add([message(offset)])
     assert part.due(1_000, 1_000.0)
     found = part.cut(1)  # neither rows nor time cut it otherwise
     assert [each.offset() for each in found.messages] == [5, 6, 8]
@@ -91,7 +91,7 @@ def test_a_plan_whose_last_records_are_gone_ends_at_the_end_of_the_log() -> None
 
 def test_markers_at_the_end_are_not_lag() -> None:
     part, clock = partition()
-    part.add(message(0))
+    part.add([message(0)])
     part.reached_end(2)
     assert not part.drained
     part.cut(1)
