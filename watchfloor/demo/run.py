@@ -39,6 +39,15 @@ BUSY_PERCENT = 85.0
 STOPPED = 130
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
+PROGRAM = shown_path(Path(sys.argv[0])) if Path(sys.argv[0]).name == "watchfloor" else "watchfloor"
+
+NEXT = (
+    ("up", "the product itself, this machine each minute, until Ctrl-C"),
+    ("alerts tail", "beside it: its alerts as they come"),
+    ("top", "beside it: what flows"),
+    ('sql "SELECT * FROM demo.v_alerts"', "beside it: also what this demonstration left"),
+)
+
 SHOWN = ("cpu_percent", "memory_percent", "disk_write_bytes_per_s")
 
 ROW = """
@@ -50,7 +59,9 @@ SELECT alert_id, opened_at, direction, state, severity, seq, value, expected, re
 FROM {database}.v_alerts WHERE toString(alert_id) = {{alert:String}}
 """
 HISTORIC = """
-SELECT metric, count() AS n FROM {database}.v_alerts WHERE subject = {{host:String}} GROUP BY metric ORDER BY metric
+SELECT metric, count() AS n FROM {database}.v_alerts
+WHERE subject = {{host:String}} AND opened_at < fromUnixTimestamp64Milli({{until:Int64}})
+GROUP BY metric ORDER BY metric
 """
 
 
@@ -221,18 +232,19 @@ class Demo:
         self.terminal.done(
             "History", f"{published:,} samples, a week: Kafka, scored, in ClickHouse ({published / took:,.0f}/s)", took
         )
-        where = {"host": self.settings.host}
-        rows = await asyncio.to_thread(self.store.query, HISTORIC.format(database=quoted(self.store.database)), where)
-        alerts = {row["metric"]: int(row["n"]) for row in rows}
-        self.report["historic_alerts"] = sum(alerts.values())
         self.terminal.note(
             f"Recorded on other servers (Numenta Anomaly Benchmark: {', '.join(week.scales)}; {len(week.incidents)} "
             "incidents labelled by people) and put at this machine's level: median on median, usual high on usual "
             "high, incidents above that in proportion, but CPU well below 100 %."
         )
-        words = ", ".join(f"{n} on {metric}" for metric, n in alerts.items())
-        self.terminal.note(f"Its {sum(alerts.values())} alerts ({words or 'none'}) are in the books and not announced.")
         return replay.result().last or 0
+
+    async def historic(self, until_ms: int) -> dict[str, int]:
+        """Alerts by metric that were opened by history, as ClickHouse has them."""
+        where = {"host": self.settings.host, "until": until_ms}
+        query = HISTORIC.format(database=quoted(self.store.database))
+        rows = await asyncio.to_thread(self.store.query, query, where)
+        return {row["metric"]: int(row["n"]) for row in rows}
 
     async def behind(self) -> bool:
         """Whether an agent has records to read. At the end of what agents write stands a mark that nobody reads."""
@@ -248,6 +260,9 @@ class Demo:
             calm = await asyncio.to_thread(history.calm, here, week_end, self.stop_threads)
         if not (calm or self.busy):
             self.terminal.warn("The machine did not come back to its level; that may be news to the detectors.")
+        alerts = await self.historic(week_end + 1)
+        words = ", ".join(f"{n} on {metric}" for metric, n in alerts.items()) or "none"
+        self.terminal.note(f"Alerts of that week: {words}. They are in the books and not announced.")
 
     async def live(self) -> Outcome:
         loop, incoming = asyncio.get_running_loop(), asyncio.Queue[Seen]()
@@ -308,20 +323,19 @@ class Demo:
                     break  # the books will say what is missing
                 await asyncio.sleep(0.2)
             found = await asyncio.to_thread(tally, self.store, events)
+        until_ms = outcome.began or time.time_ns() // 1_000_000
+        self.report["historic_alerts"] = sum((await self.historic(until_ms)).values())
         self.report |= report(outcome, found)
         self.report["faults"] = faults(self.report)
         show(self.terminal, self.report)
         self.terminal.title("What next")
-        self.terminal.note("watchfloor up             the product itself, with a collector every minute, until Ctrl-C")
-        self.terminal.note("watchfloor alerts tail    its alerts as they come; watchfloor top: what flows")
-        self.terminal.note('watchfloor sql "..."      its tables, and this demonstration\'s: FROM demo.v_predictions')
-        self.terminal.note("watchfloor detect FILE    the detector over a series of yours")
+        for arguments, what in NEXT:
+            self.terminal.next(f"{PROGRAM} {arguments}", what)
         return 1 if self.report["faults"] else 0
 
     def said(self, *arguments: str) -> str:
         """A command that works beside this demonstration, as a person would type it."""
-        program = shown_path(Path(sys.argv[0])) if Path(sys.argv[0]).name == "watchfloor" else "watchfloor"
         named = {name: os.environ[variable(name)] for name in ("prefix", "database")}
         if self.settings.home.absolute() != Path(".watchfloor").absolute():
             named["home"] = str(self.settings.home)
-        return " ".join([*(f"{variable(name)}={value}" for name, value in named.items()), program, *arguments])
+        return " ".join([*(f"{variable(name)}={value}" for name, value in named.items()), PROGRAM, *arguments])

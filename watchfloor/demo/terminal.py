@@ -49,6 +49,10 @@ class Terminal:
     def warn(self, text: str) -> None:
         self.entry("[yellow]![/yellow]", "", text)
 
+    def next(self, command: str, what: str) -> None:
+        """A command to try, and what it does."""
+        self.out.print(f"  {escape(command):<54} [dim]{what}[/dim]")
+
     def entry(self, mark: str, head: str, text: str) -> None:
         """A mark, a word, and a text that is wrapped beside them."""
         grid = Table.grid(padding=(0, 1))
