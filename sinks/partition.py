@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 
 from sinks.batch import Message
 from sinks.progress import Position
@@ -10,6 +11,12 @@ from sinks.tables import Route
 
 # An idle partition is at most this far behind: fetches wait half a second at the broker.
 IDLE_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    rows: int
+    bytes: int  # of their values
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +68,26 @@ class Partition:
         """Everything up to the log's end is stored, and so is the progress."""
         return self._end is not None and not self.messages and self.under_way is None and not self.unsaved
 
-    def due(self, rows: int, linger_s: float) -> bool:
-        """Whether a range should be cut now: enough rows, or old enough, or planned before a crash."""
+    def due(self, enough: Size, linger_s: float) -> bool:
+        """Whether a range should be cut now: it is enough, or old enough, or was planned before a crash."""
         if self.under_way is not None:
             return False
         if self.position.planned:
             return self._read_up_to(self.position.planned_last)
         if not self.messages or self._waiting_since is None:
             return False
-        return len(self.messages) >= rows or self._clock() - self._waiting_since >= linger_s
+        if len(self.messages) >= enough.rows or self.bytes >= enough.bytes:
+            return True
+        return self._clock() - self._waiting_since >= linger_s
 
-    def cut(self, rows: int) -> Range:
-        """Take the range that was planned before a crash, or up to `rows` messages. Call when due."""
+    def cut(self, most: Size) -> Range:
+        """Take the range that was planned before a crash, or what is there up to `most`. Call when due."""
         if self.position.planned:
             last = self.position.planned_last
             count = sum(1 for message in self.messages if message.offset() <= last)
         else:
-            count = min(rows, len(self.messages))
+            sizes = accumulate(map(len, self.messages[: most.rows]))
+            count = max(1, sum(1 for size in sizes if size <= most.bytes))
             self.position = self.position.plan(self.messages[count - 1].offset())
         taken, self.messages = self.messages[:count], self.messages[count:]
         self.bytes -= sum(map(len, taken))

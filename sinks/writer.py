@@ -18,7 +18,7 @@ from sinks.errors import LostTrack, Mismatch, SinkStopped, Unavailable
 from sinks.figures import Figures
 from sinks.flush import Flush, Interrupted
 from sinks.letters import Letters
-from sinks.partition import Partition
+from sinks.partition import Partition, Size
 from sinks.preflight import preflight
 from sinks.progress import Position, Progress, recreated
 from sinks.store import Store
@@ -28,8 +28,8 @@ log = logging.getLogger("watchfloor.sink")
 
 INSERTS_PER_S = 15  # of all tables together, plans included; ClickHouse likes few and large ones
 LONGEST_LINGER_S = 10.0
-ROWS = 10_000  # a range is cut when so many wait,
-MOST_ROWS = 50_000  # and takes at most so many
+ENOUGH = Size(rows=10_000, bytes=16 << 20)  # a range is cut when so much waits,
+MOST = Size(rows=50_000, bytes=48 << 20)  # and takes at most so much
 BUFFER_BYTES = 64 << 20
 FETCH_KBYTES = 32 << 10  # read ahead by the client library
 CONSUME = 5_000
@@ -213,7 +213,7 @@ class Sink:
 
     def _start_flush(self) -> None:
         linger = min(max(self._options.flush_s, self._streams() / INSERTS_PER_S), LONGEST_LINGER_S)
-        ranges = [each.cut(MOST_ROWS) for each in self._partitions.values() if each.due(ROWS, linger)]
+        ranges = [each.cut(MOST) for each in self._partitions.values() if each.due(ENOUGH, linger)]
         cut = {id(each.partition) for each in ranges}
         others = [each for each in self._partitions.values() if each.unsaved and id(each) not in cut]
         waited = time.monotonic() - self._last_save >= SAVE_S or self._options.once

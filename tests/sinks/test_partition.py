@@ -4,7 +4,7 @@ import pytest
 
 from sinks.cluster import check
 from sinks.errors import LostTrack
-from sinks.partition import IDLE_MS, Partition
+from sinks.partition import IDLE_MS, Partition, Size
 from sinks.progress import Position
 from sinks.tables import ROUTES
 from tests.sinks.records import Record
@@ -31,30 +31,39 @@ def message(offset: int) -> Record:
 
 def test_rows_wait_for_others_but_not_for_long() -> None:
     part, clock = partition()
-    assert not part.due(rows=3, linger_s=1.0)
+    assert not part.due(Size(3, 1000), 1.0)
     part.add([message(0)])
-    assert not part.due(3, 1.0)
+    assert not part.due(Size(3, 1000), 1.0)
     clock.now += 1.0
-    assert part.due(3, 1.0)
-    part.cut(10)
-    assert not part.due(3, 1.0)  # one range at a time
+    assert part.due(Size(3, 1000), 1.0)
+    part.cut(Size(10, 1000))
+    assert not part.due(Size(3, 1000), 1.0)  # one range at a time
 
 
 def test_enough_rows_do_not_wait() -> None:
     part, _ = partition()
     for offset in range(3):
         part.add([message(offset)])
-    assert part.due(3, 1.0)
-    assert [each.offset() for each in part.cut(2).messages] == [0, 1]
+    assert part.due(Size(3, 1000), 1.0)
+    assert [each.offset() for each in part.cut(Size(2, 1000)).messages] == [0, 1]
     assert part.bytes == 10
     assert (part.position.next_offset, part.position.planned_last) == (0, 1)
+
+
+def test_large_values_make_short_ranges() -> None:
+    part, _ = partition()
+    part.add([message(offset) for offset in range(10)])
+    assert part.due(Size(100, 100), 1.0)
+    assert len(part.cut(Size(100, 35)).messages) == 3
+    part.stored()
+    assert len(part.cut(Size(100, 5)).messages) == 1  # larger than allowed, but it must go somewhere
 
 
 def test_a_range_counts_when_it_is_stored() -> None:
     part, _ = partition(next_offset=5, planned_last=4)
     for offset in (5, 7, 9):  # offsets have gaps: markers of transactions, aborted records
         part.add([message(offset)])
-    found = part.cut(2)
+    found = part.cut(Size(2, 1000))
     assert (found.first, found.last, found.position.seq) == (5, 7, 1)
     assert part.position.planned
     part.stored()
@@ -69,11 +78,11 @@ def test_after_a_crash_exactly_the_plan_is_cut() -> None:
     part, clock = partition(next_offset=5, planned_last=8)
     part.add([message(5)])
     clock.now += 100
-    assert not part.due(1, 0.0)  # the rest of the plan was not read yet
+    assert not part.due(Size(1, 1), 0.0)  # the rest of the plan was not read yet
     for offset in (6, 8, 9):
         part.add([message(offset)])
-    assert part.due(1_000, 1_000.0)
-    found = part.cut(1)  # neither rows nor time cut it otherwise
+    assert part.due(Size(1_000, 1_000_000), 1_000.0)
+    found = part.cut(Size(1, 1))  # neither rows nor time cut it otherwise
     assert [each.offset() for each in found.messages] == [5, 6, 8]
     assert (found.first, found.last, found.position.seq) == (5, 8, 0)
     part.stored()
@@ -83,8 +92,8 @@ def test_after_a_crash_exactly_the_plan_is_cut() -> None:
 def test_a_plan_whose_last_records_are_gone_ends_at_the_end_of_the_log() -> None:
     part, _ = partition(next_offset=5, planned_last=8)
     part.reached_end(10)
-    assert part.due(1, 0.0)
-    assert part.cut(1).messages == []
+    assert part.due(Size(1, 1), 0.0)
+    assert part.cut(Size(1, 1)).messages == []
     part.stored()
     assert part.position.next_offset == 10
 
@@ -94,7 +103,7 @@ def test_markers_at_the_end_are_not_lag() -> None:
     part.add([message(0)])
     part.reached_end(2)
     assert not part.drained
-    part.cut(1)
+    part.cut(Size(1, 1))
     part.stored()
     assert (part.position.next_offset, part.unsaved, part.drained) == (2, True, False)
     part.unsaved = False

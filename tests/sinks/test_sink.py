@@ -8,7 +8,9 @@ import pytest
 
 from schemas import topics
 from schemas.topics import Topic
+from sinks import writer
 from sinks.errors import LostTrack, Mismatch, Refused, SinkStopped, Unavailable
+from sinks.partition import Size
 from sinks.progress import TABLE as PROGRESS
 from sinks.store import Store
 from sinks.tables import ALERT_EVENTS, ALERTS, DEAD_LETTERS, METRIC_SAMPLES, PREDICTIONS, Table
@@ -165,6 +167,37 @@ def test_clickhouse_away_is_waited_for(bench: Bench) -> None:
     bench.drain(Away(bench.store, lambda *_: None))
     compare(bench, topics.PREDICTIONS_ANOMALY, PREDICTIONS, view=False)
     assert len(set(calls)) * 3 <= len(calls) + 2  # every insert was tried again under its own token
+
+
+def test_memory_is_bounded_while_clickhouse_is_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "BUFFER_BYTES", 20_000)
+    monkeypatch.setattr(writer, "CONSUME", 50)
+    monkeypatch.setattr(writer, "ENOUGH", Size(100, 5_000))
+    monkeypatch.setattr(writer, "MOST", Size(100, 10_000))
+    monkeypatch.setattr(writer, "PATIENCE_S", 0.2)
+    away = threading.Event()
+    away.set()
+
+    class Away(Failing):
+        def insert(self, table: str, columns: Sequence[str], native: bytes, token: str) -> None:
+            if away.is_set():
+                raise Unavailable("Connection refused")
+            super().insert(table, columns, native, token)
+
+    def figure(running: Running, name: str) -> float:
+        return running.sink._figures.registry.get_sample_value(f"watchfloor_sink_{name}") or 0.0
+
+    bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(2_000)])
+    with Running(bench.sink(Away(bench.store, lambda *_: None), once=False)) as running:
+        until(lambda: figure(running, "buffered_bytes") > 20_000, 30, "a full buffer")
+        until(lambda: running.sink._paused, 30, "the pause")
+        most = figure(running, "buffered_bytes")
+        assert figure(running, "clickhouse_up") == 0
+        away.clear()
+        until(lambda: len(bench.rows(PREDICTIONS)) == 2_000, 60, "the rows")
+        assert figure(running, "clickhouse_up") == 1
+    assert most < 20_000 + 50 * 600
+    compare(bench, topics.PREDICTIONS_ANOMALY, PREDICTIONS, view=False)
 
 
 def test_a_refused_row_becomes_a_dead_letter_and_the_others_are_stored(bench: Bench) -> None:

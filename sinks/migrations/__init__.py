@@ -1,0 +1,1 @@
+"""Numbered SQL files; sinks.migrate applies them."""
