@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_left
+from math import inf
 
 from models.anomaly.parts import Parts, Read
 
@@ -38,21 +39,19 @@ class Codebook:
     @property
     def least(self) -> float:
         """Smallest known first coordinate; minus infinity while the book is empty."""
-        return self._sorted_a[0] if self._sorted_a else float("-inf")
+        return self._sorted_a[0] if self._sorted_a else -inf
 
     @property
     def most(self) -> float:
         """Largest known first coordinate; infinity while the book is empty."""
-        return self._sorted_a[-1] if self._sorted_a else float("inf")
+        return self._sorted_a[-1] if self._sorted_a else inf
 
     def distance(self, a: float, b: float) -> float:
-        """Distance to the nearest point; 0 while the book is empty, for then nothing is strange."""
+        """Distance to the nearest point; infinite while the book is empty."""
         firsts = self._sorted_a
-        if not firsts:
-            return 0.0
         seconds = self._sorted_b
         start = bisect_left(firsts, a)
-        best = float("inf")
+        best = inf
         for at in range(start, len(firsts)):
             gap = firsts[at] - a
             if gap >= best:
@@ -84,10 +83,9 @@ class Codebook:
     def learn(self, a: float, b: float, grain: float) -> None:
         """Remember a point that is farther than `grain` from all others, or farther still while the book is full."""
         count = len(self._a)
-        if count:
-            full = count / self.capacity
-            if self.distance(a, b) <= grain * (1.0 + CROWDED * full * full * full * full):
-                return
+        full = count / self.capacity
+        if self.distance(a, b) <= grain * (1.0 + CROWDED * full * full * full * full):
+            return
         if count < self.capacity:
             slot = count
             self._a.append(a)

@@ -1,7 +1,7 @@
 """The detector that pages: surprise measured against the series' own fading record."""
 
-from datetime import UTC, datetime
-from math import exp, log
+from datetime import datetime
+from math import exp, inf, log
 from struct import Struct
 from typing import Any, ClassVar
 
@@ -11,12 +11,9 @@ from models.anomaly.pace import ROW_S, Pace
 from models.anomaly.parts import Parts, Read
 from models.anomaly.record import FADE, LOW, Record
 from models.anomaly.rows import CONTEXT_LAG, VALUE_LAG, Rows
+from models.anomaly.samples import LARGEST, milliseconds
 from models.anomaly.season import HOUR_MS, Season
 from models.anomaly.smooth import Smooth
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LARGEST = 1e100
-"""Beyond this a value is taken for missing: no metric is that large, and sums of such values overflow."""
 
 HEADER = b"h"
 _OWN = Struct(">I2H8d")
@@ -26,7 +23,7 @@ class Novelty:
     """Score of one series: how new its value is, to the series itself.
 
     Three surprises, all in the unit of the series, are compared with their own records (see record.py) and their
-    logarithms are added: one far out, or several together, make an alert.
+    logarithms are added, the largest twice: one far out, or several together, make an alert.
 
     - value: distance to the nearest value seen
     - context: distance to the nearest (value, mean around it) seen: a familiar value in unfamiliar surroundings
@@ -34,10 +31,10 @@ class Novelty:
 
     Nothing of the future, and no length or range of the series, is known. Cost and memory do not grow with history.
 
-    Before WARM_SAMPLES samples and WARM_S seconds the score is 0. None, NaN, infinities and values beyond 1e100 score 0
-    and teach nothing. A sample that is not newer than the newest is judged like any other but moves no clock.
+    Up to WARM_SAMPLES samples and before WARM_S seconds the score is 0. None, NaN, infinities and values beyond 1e100
+    score 0 and teach nothing. A sample that is not newer than the newest is judged like any other but moves no clock.
 
-    >>> from datetime import timedelta
+    >>> from datetime import UTC, timedelta
     >>> novelty = Novelty()
     >>> start = datetime(2025, 1, 1, tzinfo=UTC)
     >>> calm = [novelty.update(start + timedelta(minutes=i), 20.0 + i % 5) for i in range(1000)]
@@ -55,17 +52,18 @@ class Novelty:
     """What is nearer than this share of the record to something familiar is not stored."""
     FLOOR: ClassVar[float] = 1e-3
     """Share of the mean level that is too small to speak of."""
+    NOISE: ClassVar[float] = 3.0
+    """Times the jitter that is ordinary in the first WARM_S seconds at a faster sampling rate."""
     CAPACITY: ClassVar[int] = 512
     """Points that each of the two books holds at most."""
     MEAN_ROWS: ClassVar[float] = 12.5
     """Rows of the mean around a value."""
     DOUBT: ClassVar[float] = 10.0
-    """Samples at this sampling rate that count as doubt: the record is taken for 1 + DOUBT / samples larger."""
-
-    LOOKS: ClassVar[float] = 0.25
-    """Times the logarithm of samples per row, taken from the sum: more looks in the same time are more chances."""
+    """Samples of doubt: log(1 + DOUBT / samples at this sampling rate + ...) is taken from the sum."""
     YOUTH_S: ClassVar[float] = 21_600.0
-    """Seconds of history that count as doubt, likewise: records fall often while a series is young."""
+    """Seconds of doubt, likewise (... + YOUTH_S / seconds seen): records fall often while a series is young."""
+    LOOKS: ClassVar[float] = 0.25
+    """Times the logarithm of samples per row is taken from the sum: more looks in the same time are more chances."""
 
     def __init__(self) -> None:
         self.pace = Pace()
@@ -84,20 +82,18 @@ class Novelty:
 
     def update(self, timestamp: datetime, value: float | None) -> float:
         """Score of a sample, 0 to 1; 0.5 is the shipped threshold. A timestamp without a zone is UTC."""
-        if timestamp.tzinfo is None:
-            timestamp = timestamp.replace(tzinfo=UTC)
-        passed = timestamp - EPOCH
-        return self.update_ms(passed.days * 86_400_000 + passed.seconds * 1000 + passed.microseconds // 1000, value)
+        return self.update_ms(milliseconds(timestamp), value)
 
     def update_ms(self, epoch_ms: int, value: float | None) -> float:
         """Score of a sample at this time in epoch milliseconds, as in `update`."""
         if value is None or not -LARGEST < value < LARGEST:
             self._seen = None
             return 0.0
+        value = float(value)
         pace = self.pace
         since_last = (epoch_ms - pace.last_ms) * 0.001
         passed = pace.tell(epoch_ms)
-        x = self.smooth.smooth(value, pace.step, since_last)
+        x = self.smooth.smooth(value, pace.step, since_last, pace.since)
         row = pace.row
         rows = passed / row if passed < row else 1.0
         slow_rows = passed / ROW_S if passed < ROW_S else 1.0
@@ -117,38 +113,41 @@ class Novelty:
         self._before = (of_value.size, of_context.size, of_season.size)
         listening = pace.listening
         if listening or self.samples <= self.WARM_SAMPLES or pace.age < self.WARM_S:
-            of_value.learn(new_value)
-            of_context.learn(new_context)
+            of_value.learn(new_value if new_value < inf else 0.0)
+            of_context.learn(new_context if new_context < inf else 0.0)
             of_season.learn(new_season)
             self._logs = (LOW, LOW, LOW)
             score = 0.0
         else:
             floor = self.FLOOR * (mean if mean >= 0.0 else -mean)
-            doubt = log(1.0 + self.DOUBT / pace.since + self.YOUTH_S / pace.age) + self.LOOKS * log(row / pace.step)
+            doubt = log(1.0 + self.DOUBT / pace.since + self.YOUTH_S / pace.age) + self.LOOKS * log(
+                row / (pace.step or row)
+            )
+            noise = self.NOISE * self.smooth.jitter if pace.since * pace.step < self.WARM_S else 0.0
             fade = FADE * slow_rows
-            a = of_value.judge(new_value, floor, fade)
-            b = of_context.judge(new_context, floor, fade)
-            c = of_season.judge(new_season, floor, fade)
+            a = of_value.judge(new_value, floor, noise, fade)
+            b = of_context.judge(new_context, floor, noise, fade)
+            c = of_season.judge(new_season, floor, noise, fade)
             self._logs = (a, b, c)
             score = 1.0 / (1.0 + exp(doubt - a - b - c - max(a, b, c) - self.BIAS))
         self._surprises = (new_value, new_context, new_season)
         self._seen = (value, x, epoch_ms, score)
         self._changed = True
 
-        ended = self.rows.see(x, new_value, mean, new_context, rows)
-        if ended:
-            for record in self.records:
-                record.next_row()
+        if self.rows.see(x, new_value, mean, new_context, rows):
+            of_value.next_row()
+            of_context.next_row()
+            of_season.next_row()
+            # Books hardly ever forget: what was familiar when it came is familiar now, and need not be looked up.
+            old = self.rows.ago(VALUE_LAG)
+            if old is not None and old[1] > self.GRAIN * of_value.size:
+                self._learn_value(old[0])
+            old = self.rows.ago(CONTEXT_LAG)
+            if old is not None and old[4] > self.GRAIN * of_context.size:
+                self._learn_context(old[2], old[3])
         if listening:
             self._learn_value(x)
             self._learn_context(x, mean)
-        elif ended:
-            old = self.rows.ago(VALUE_LAG)
-            if old is not None:
-                self._learn_value(old[0])
-            old = self.rows.ago(CONTEXT_LAG)
-            if old is not None:
-                self._learn_context(old[1], old[2])
         return score
 
     def _learn_value(self, value: float) -> None:
@@ -179,8 +178,8 @@ class Novelty:
             return {"value": None, "summary": "no value"}
         value, judged, epoch_ms, score = self._seen
         parts = {
-            name: Part(surprise, record, log)
-            for name, surprise, record, log in zip(PARTS, self._surprises, self._before, self._logs, strict=True)
+            name: Part(surprise if surprise < inf else 0.0, record, part)
+            for name, surprise, record, part in zip(PARTS, self._surprises, self._before, self._logs, strict=True)
         }
         usual = self.season.usual(self.values.least, self.values.most)
         nearest = self.values.nearest(judged)

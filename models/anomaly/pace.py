@@ -26,8 +26,10 @@ ODD = 3
 FOLLOW = 0.1
 """Share by which the usual step follows a new one."""
 
-UNKNOWN_S = 60.0
+UNKNOWN_S = 1.0
 """What the first sample of a series stands for, before any step is known."""
+
+NEVER = -(2**62)
 
 _STATE = Struct(">qIB2d")
 
@@ -39,7 +41,7 @@ class Pace:
     A sample after a gap stands for three usual steps at most: a gap is no evidence.
 
     Attributes:
-        last_ms: newest time, epoch milliseconds; -1 before the first sample.
+        last_ms: newest time, epoch milliseconds; NEVER before the first sample.
         step: usual time between two samples, seconds; 0 before the second sample.
         row: length of a row now, seconds.
         age: seconds of samples seen.
@@ -51,7 +53,7 @@ class Pace:
     __slots__ = ("age", "hasty", "last_ms", "odd", "row", "since", "step")
 
     def __init__(self) -> None:
-        self.last_ms = -1
+        self.last_ms = NEVER
         self.step = 0.0
         self.row = UNKNOWN_S
         self.age = 0.0
@@ -66,7 +68,7 @@ class Pace:
         self.since += 1
         self.hasty = False
         if passed > 0.0:
-            if self.last_ms < 0:
+            if self.last_ms == NEVER:
                 passed = UNKNOWN_S
             elif step == 0.0:
                 step = self._settle(passed)

@@ -36,21 +36,22 @@ class Record:
         if surprise > self.size:
             self.size = self.base = surprise
 
-    def judge(self, surprise: float, floor: float, fade: float) -> float:
+    def judge(self, surprise: float, floor: float, noise: float, fade: float) -> float:
         """Log of surprise / record, between LOW and HIGH; then the record learns the surprise.
 
         Args:
             surprise: 0 or more, in the unit of the series.
             floor: what is too small to speak of, however flat the series has been.
+            noise: what is ordinary at a sampling rate that the record does not know yet.
             fade: share of the record that is forgotten by this sample.
         """
         size = self.size
-        known = size if size > floor else floor
+        known = max(size, floor, noise)
         ratio = surprise / known if known > 0.0 else (9.0 if surprise > 0.0 else 0.0)
         size -= size * fade
         if surprise > size:
             # A record at its floor says nothing of the series: it takes the first real surprise whole.
-            most = self.base * GROWTH if size > floor else surprise
+            most = max(self.base, noise) * GROWTH if size > floor else surprise
             if surprise < most:
                 size = surprise
             elif most > size:

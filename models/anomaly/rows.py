@@ -14,10 +14,10 @@ CLOSED = 0.9
 """A row ends when this share of it has passed: sampling clocks are never exact."""
 
 _STATE = Struct(">I6d")
-_ROW = Struct(">3d")
+_ROW = Struct(">5d")
 
-Row = tuple[float, float, float]
-"""(strangest value; strangest pair of a value and the mean around it)"""
+Row = tuple[float, float, float, float, float]
+"""(strangest value, its surprise; strangest pair of a value and the mean around it, its surprise)"""
 
 
 class Rows:
@@ -34,7 +34,7 @@ class Rows:
     __slots__ = ("_dirty", "_ring", "count", "filled", "pair", "pair_surprise", "value", "value_surprise")
 
     def __init__(self) -> None:
-        self._ring: list[Row] = [(0.0, 0.0, 0.0)] * SLOTS
+        self._ring: list[Row] = [(0.0, 0.0, 0.0, 0.0, 0.0)] * SLOTS
         self._dirty: set[int] = set()
         self.count = 0
         self.filled = 0.0
@@ -56,7 +56,7 @@ class Rows:
 
     def _end(self) -> None:
         slot = self.count % SLOTS
-        self._ring[slot] = (self.value, *self.pair)
+        self._ring[slot] = (self.value, self.value_surprise, *self.pair, self.pair_surprise)
         self._dirty.add(slot)
         self.count += 1
         self.filled = self.filled - 1.0 if self.filled > 1.0 else 0.0

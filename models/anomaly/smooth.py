@@ -11,21 +11,38 @@ STALE = 5
 """After a gap of more than so many usual steps the window begins anew."""
 
 
-class Smooth:
-    """Running median over the last seconds where sampling is faster than every 30 s; the value itself otherwise."""
+JITTER_SAMPLES = 60
+"""Samples over which the jitter is averaged."""
 
-    __slots__ = ("window",)
+CLIPPED = 4.0
+"""A deviation counts for at most so many times the jitter so far: a burst is no jitter."""
+
+SETTLED = 5
+"""Samples that are taken as they are, before there is anything to clip by."""
+
+
+class Smooth:
+    """Running median over the last seconds where sampling is faster than every 30 s; the value itself otherwise.
+
+    Attributes:
+        window: the values that the median is of.
+        jitter: mean absolute deviation of the values from the median, since the sampling rate last rose.
+    """
+
+    __slots__ = ("jitter", "window")
 
     def __init__(self) -> None:
         self.window: list[float] = []
+        self.jitter = 0.0
 
-    def smooth(self, value: float, step: float, passed: float) -> float:
+    def smooth(self, value: float, step: float, passed: float, since: int) -> float:
         """The value to judge.
 
         Args:
             value: of the sample.
             step: usual seconds between samples, 0 while unknown.
             passed: seconds since the sample before.
+            since: samples since the sampling rate last rose.
         """
         window = self.window
         if step >= FAST_S or step == 0.0:
@@ -42,13 +59,20 @@ class Smooth:
                     del window[: count - size]
                     count = size
                 break
-        return sorted(window)[count // 2]
+        median = sorted(window)[count // 2]
+        apart = abs(value - median)
+        jitter = self.jitter
+        if since > SETTLED and apart > CLIPPED * jitter:
+            apart = CLIPPED * jitter
+        self.jitter = jitter + (apart - jitter) / min(since + 1, JITTER_SAMPLES)
+        return median
 
     def store(self) -> bytes:
-        return pack(f">B{len(self.window)}d", len(self.window), *self.window)
+        return pack(f">dB{len(self.window)}d", self.jitter, len(self.window), *self.window)
 
     def restore(self, raw: bytes, at: int) -> int:
         """Take up what `store` wrote at this place; the place behind it."""
-        count = raw[at]
-        self.window = list(unpack_from(f">{count}d", raw, at + 1))
-        return at + 1 + 8 * count
+        self.jitter, count = unpack_from(">dB", raw, at)
+        at += 9
+        self.window = list(unpack_from(f">{count}d", raw, at))
+        return at + 8 * len(self.window)

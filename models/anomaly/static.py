@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from struct import Struct
 from typing import Any, ClassVar
 
 from models.anomaly.parts import Parts, Read
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from models.anomaly.samples import LARGEST, milliseconds
 
 LAPSE = 0.1
 """Share of the rule's duration that the value may be back under the limit without ending the breach."""
@@ -41,7 +40,7 @@ class StaticLimit:
     where both its ends are and it is no longer than the rule's duration; after a longer gap the time begins anew. A
     dip of up to a tenth of the duration ends nothing.
 
-    >>> from datetime import timedelta
+    >>> from datetime import UTC, timedelta
     >>> cpu = StaticLimit(RULES["cpu_percent"])
     >>> noon = datetime(2025, 1, 1, 12, tzinfo=UTC)
     >>> [cpu.update(noon + timedelta(minutes=i), 97.0) for i in range(6)]
@@ -79,19 +78,17 @@ class StaticLimit:
 
     def update(self, timestamp: datetime, value: float | None) -> float:
         """Score of a sample. A timestamp without a zone is UTC."""
-        if timestamp.tzinfo is None:
-            timestamp = timestamp.replace(tzinfo=UTC)
-        passed = timestamp - EPOCH
-        return self.update_ms(passed.days * 86_400_000 + passed.seconds * 1000 + passed.microseconds // 1000, value)
+        return self.update_ms(milliseconds(timestamp), value)
 
     def update_ms(self, epoch_ms: int, value: float | None) -> float:
-        """Score of a sample at this time in epoch milliseconds. None and NaN score 0 and change nothing.
+        """Score of a sample at this time in epoch milliseconds. None, NaN and infinities score 0 and change nothing.
 
         A sample older than the newest counts as if it came with the newest.
         """
-        self._value = value
-        if value is None or value != value:
+        if value is None or not -LARGEST < value < LARGEST:
+            self._value = None
             return 0.0
+        self._value = value
         now = max(epoch_ms, self._last)
         self._changed = True
         hold_ms = self.rule.seconds * 1000
@@ -112,7 +109,7 @@ class StaticLimit:
 
     def explain(self) -> dict[str, Any]:
         """value, limit, severity, breached, since_ms (epoch milliseconds or None), direction, and a summary."""
-        if self._value is None or self._value != self._value:
+        if self._value is None:
             return {"value": None, "summary": "no value"}
         since = self.since_ms
         text = f"{self._value:.4g} is not over {self.limit:.4g}"

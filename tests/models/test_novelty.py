@@ -1,0 +1,183 @@
+"""What the detector that pages makes of the series that hosts have."""
+
+import random
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from models.anomaly import detector
+from models.anomaly.codebook import Codebook
+from models.anomaly.novelty import Novelty
+
+NOON_MS = 1_740_830_400_000
+MINUTE, SECOND = 60_000, 1000
+
+
+def feed(novelty: Novelty, values: Iterable[float], step_ms: int = MINUTE, start: int | None = None) -> list[float]:
+    last = novelty.pace.last_ms
+    begin = start if start is not None else (NOON_MS if last < 0 else last + step_ms)
+    return [novelty.update_ms(begin + at * step_ms, value) for at, value in enumerate(values)]
+
+
+def noise(seed: int, count: int, level: float = 20.0, width: float = 3.0) -> list[float]:
+    chance = random.Random(seed)
+    return [max(0.0, chance.gauss(level, width)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("step_ms", [SECOND, 10 * SECOND, MINUTE, 5 * MINUTE])
+def test_nothing_alerts_before_the_warm_up(step_ms: int) -> None:
+    """150 samples and 15 minutes."""
+    novelty = detector()
+    count = max(150, 900_000 // step_ms)
+    wild = [random.Random(at).choice((0.0, 1.0, 1e6, -50.0)) for at in range(count)]
+    assert set(feed(novelty, wild[:-1], step_ms)) == {0.0}
+
+
+def test_the_first_change_of_a_constant_series_is_news() -> None:
+    novelty = detector()
+    assert max(feed(novelty, [41.3] * 2000)) < 0.5
+    assert feed(novelty, [52.0])[0] > 0.9
+    why = novelty.explain()
+    assert (why["expected"], why["nearest"], why["direction"]) == (pytest.approx(41.3), 41.3, "up")
+    assert why["summary"].startswith("52 where 41.3 is usual at 21:00 UTC")
+    assert "nothing had ever changed" in why["summary"]
+
+
+@pytest.mark.parametrize("level", [1.0, 41.3, -7.0, 3e11])
+def test_rounding_is_no_news(level: float) -> None:
+    novelty = detector()
+    feed(novelty, [level] * 2000)
+    assert max(feed(novelty, [level * (1 + 1e-9), level * (1 - 1e-12)] * 50)) < 0.5
+
+
+def test_a_counter_that_is_mostly_0_may_sometimes_not_be() -> None:
+    novelty = detector()
+    chance = random.Random(1)
+    usual = [float(chance.random() < 0.01) * chance.choice((1, 2, 3)) for _ in range(20_000)]
+    scores = feed(novelty, usual)
+    assert sum(score >= 0.5 for score in scores[2000:]) == 0
+    assert feed(novelty, [60.0])[0] > 0.5
+
+
+def test_negative_values_are_values() -> None:
+    up, down = detector(), detector()
+    values = [value - 20.0 for value in noise(2, 3000)]
+    assert feed(up, values) == feed(down, [-value for value in values])
+    assert feed(up, [40.0]) == feed(down, [-40.0])
+    assert up.explain()["direction"] == "up"
+    assert down.explain()["direction"] == "down"
+
+
+@pytest.mark.parametrize(("step_ms", "learned_after_s"), [(5 * MINUTE, 6 * 3600), (MINUTE, 3 * 3600), (SECOND, 1800)])
+def test_a_new_level_is_told_once_and_then_learned(step_ms: int, learned_after_s: int) -> None:
+    novelty = detector()
+    feed(novelty, noise(3, 4000), step_ms)
+    scores = feed(novelty, noise(4, 8000, level=60.0), step_ms)
+    firing = [at for at, score in enumerate(scores) if score >= 0.5]
+    assert firing[0] <= 4
+    learned = learned_after_s * 1000 // step_ms
+    assert len([at for at in firing if at > learned]) <= 2
+
+
+def busy(chance: random.Random) -> float:
+    """CPU of one second: mostly little, for a second at times much."""
+    return min(100.0, chance.expovariate(1 / 6) + (chance.random() < 0.02) * 40)
+
+
+def test_at_a_second_a_blip_is_no_news_and_a_burst_is_within_5_seconds() -> None:
+    novelty = detector()
+    chance = random.Random(5)
+    assert max(feed(novelty, [busy(chance) for _ in range(3600)], SECOND)) < 0.5
+    for _ in range(5):
+        assert max(feed(novelty, [100.0] + [busy(chance) for _ in range(60)], SECOND)) < 0.5
+    scores = feed(novelty, [chance.uniform(96, 100) for _ in range(30)], SECOND)
+    assert next(at for at, score in enumerate(scores) if score >= 0.5) < 5
+
+
+def test_at_a_minute_one_sample_is_enough() -> None:
+    novelty = detector()
+    feed(novelty, noise(6, 3000))
+    assert feed(novelty, [95.0])[0] > 0.9
+
+
+@pytest.mark.parametrize("wait_s", [15, 30, 120, 900])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_week_at_a_minute_and_then_each_second(wait_s: int, seed: int) -> None:
+    novelty = detector()
+    chance = random.Random(seed)
+    means = [sum(busy(chance) for _ in range(60)) / 60 for _ in range(7 * 1440)]
+    feed(novelty, means)
+    jitter = feed(novelty, [busy(chance) for _ in range(wait_s)], SECOND)
+    assert max(jitter) < 0.5
+    scores = feed(novelty, [chance.uniform(96, 100) for _ in range(20)], SECOND)
+    assert next(at for at, score in enumerate(scores) if score >= 0.5) < 5
+
+
+def test_a_familiar_value_at_a_strange_hour_is_news() -> None:
+    """Night after night 10, day after day 60; then 60 all night."""
+    novelty = detector()
+    chance = random.Random(7)
+
+    def day(at: int) -> float:
+        return (60.0 if 72 <= at % 288 < 216 else 10.0) + chance.gauss(0, 2)
+
+    midnight = NOON_MS + 12 * 3_600_000
+    feed(novelty, [day(at) for at in range(14 * 288)], 5 * MINUTE, midnight)
+    scores = feed(novelty, [60.0 + chance.gauss(0, 2) for _ in range(288)], 5 * MINUTE)
+    assert max(scores) > 0.5
+    assert novelty.explain()["parts"]["season"]["surprise"] > 5
+
+
+def test_the_usual_range_is_that_of_the_hour() -> None:
+    novelty = detector()
+    feed(novelty, noise(8, 5000))
+    feed(novelty, [70.0])
+    why = novelty.explain()
+    assert 10 <= why["usual_low"] < 17 < why["expected"] < 23 < why["usual_high"] < 32
+    assert why["strongest"] in why["parts"]
+    assert why["parts"]["value"]["surprise"] == pytest.approx(abs(70.0 - why["nearest"]))
+
+
+def filled(count: int, capacity: int) -> Codebook:
+    book = Codebook(b"v", capacity)
+    for number in range(count):
+        book.learn(float(number % 97), float(number), 0.0)
+    return book
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 64, 65, 200])
+def test_a_book_is_the_same_after_it_was_stored(count: int) -> None:
+    book = filled(count, 64)
+    parts = {name: raw for name, raw in book.changes() if raw is not None}
+    restored = Codebook(b"v", 64)
+    restored.load(parts.get, book.turn)
+    assert len(restored) == len(book) == min(count, 64)
+    for number in range(40):
+        for each in (book, restored):
+            each.learn(number * 1.7, number * -0.3, 0.0)
+        assert restored.distance(number, 3.0) == book.distance(number, 3.0)
+    assert restored.changes() == book.changes()
+
+
+def test_the_nearest_point_is_found() -> None:
+    chance = random.Random(9)
+    book, points = Codebook(b"v", 300), []
+    for _ in range(300):
+        points.append((chance.gauss(0, 1), chance.gauss(0, 9)))
+        book.learn(*points[-1], 0.0)
+
+    def plain(a: float, b: float) -> float:
+        return min(max(abs(a - x), abs(b - y)) for x, y in points)
+
+    apart: Callable[[], float] = lambda: chance.gauss(0, 3)  # noqa: E731
+    for _ in range(300):
+        a, b = apart(), apart()
+        assert book.distance(a, b) == plain(a, b)
+
+
+def test_a_full_book_forgets_the_oldest_point() -> None:
+    book = Codebook(b"v", 4)
+    for number in range(6):
+        book.learn(number * 10.0, 0.0, 0.0)
+    assert len(book) == 4
+    assert (book.least, book.most, book.nearest(0.0)) == (20.0, 50.0, 20.0)
