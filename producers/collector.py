@@ -52,13 +52,20 @@ class Schedule:
 
     def __init__(self, interval_s: float, now: float) -> None:
         self.interval_s = interval_s
-        self.due = now + interval_s
+        self._start = now
+        self._number = 1
+
+    @property
+    def due(self) -> float:
+        return self._start + self._number * self.interval_s
 
     def advance(self, now: float) -> int:
         """Move to the first time after `now`; how many were passed over beside the one that was due."""
-        passed = max(0, int((now - self.due) // self.interval_s))
-        self.due += (passed + 1) * self.interval_s
-        return passed
+        last = self._number
+        self._number = max(last, int((now - self._start) // self.interval_s)) + 1
+        if self.due <= now:  # the division was rounded down
+            self._number += 1
+        return self._number - last - 1
 
 
 class Figures:

@@ -1,6 +1,7 @@
 """The publishing function: validate, encode, produce by key, and return once Kafka has acknowledged."""
 
 import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,27 +67,28 @@ class Publisher:
         self.prefix = prefix
         self.limit_s = limit_s
         self._broker_trouble = ""
+        self._renew = threading.Event()
+        self._renewing = threading.Lock()
         limit_ms = int(limit_s * 1000)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": kafka,
-                "client.id": client,
-                "enable.idempotence": True,
-                "acks": "all",
-                "partitioner": "murmur2_random",
-                "linger.ms": 2,
-                "queue.buffering.max.messages": QUEUE_RECORDS,
-                "queue.buffering.max.kbytes": QUEUE_KBYTES,
-                "message.max.bytes": 8 * 1024 * 1024,
-                "message.timeout.ms": limit_ms,
-                "request.timeout.ms": min(limit_ms, 10_000),
-                "socket.timeout.ms": max(limit_ms, 1000),
-                "topic.metadata.propagation.max.ms": min(limit_ms // 2, 5_000),
-                "reconnect.backoff.max.ms": 1000,
-                "log_level": 2,
-                "error_cb": self._on_error,
-            }
-        )
+        self._settings: dict[str, Any] = {
+            "bootstrap.servers": kafka,
+            "client.id": client,
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "linger.ms": 2,
+            "queue.buffering.max.messages": QUEUE_RECORDS,
+            "queue.buffering.max.kbytes": QUEUE_KBYTES,
+            "message.max.bytes": 8 * 1024 * 1024,
+            "message.timeout.ms": limit_ms,
+            "request.timeout.ms": min(limit_ms, 10_000),
+            "socket.timeout.ms": max(limit_ms, 1000),
+            "topic.metadata.propagation.max.ms": min(limit_ms // 2, 5_000),
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 2,
+            "error_cb": self._on_error,
+        }
+        self._producer = Producer(self._settings)
 
     def publish(
         self, topic: Topic, records: Sequence[Mapping[str, Any]], timestamps_ms: Sequence[int] | None = None
@@ -96,6 +98,7 @@ class Publisher:
         `timestamps_ms` sets the records' Kafka timestamps: only for isolated prefixes whose topics keep everything,
         because elsewhere retention would delete old ones at once.
         """
+        self._recover()
         outcomes: list[Outcome | None] = [None] * len(records)
         open_ = _Open(outcomes)
         deadline = time.monotonic() + self.limit_s
@@ -130,11 +133,23 @@ class Publisher:
                     return Unacknowledged(self._trouble(f"the queue stayed full for {self.limit_s:g} s"))
                 self._producer.poll(POLL_S)
             except KafkaException as error:
+                if error.args[0].code() == KafkaError._FATAL:
+                    self._renew.set()
                 return _outcome(error.args[0])
             else:
                 return None
 
+    def _recover(self) -> None:
+        """After an error that ends a producer for good, go on with a new one."""
+        with self._renewing:
+            if self._renew.is_set():
+                log.warning("Kafka: beginning again with a new producer")
+                self._producer = Producer(self._settings)
+                self._renew.clear()
+
     def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._FATAL:
+            self._renew.set()
         text = error.str()
         if text != self._broker_trouble:
             log.warning("Kafka: %s", text)

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from producers.publish import Accepted, Publisher, Unacknowledged
 from producers.records import Rejected
@@ -76,3 +78,33 @@ def test_without_a_broker_the_call_ends_in_time_and_says_so() -> None:
         (outcome,) = publisher.publish(EVENTS_METRICS, [event(1)])
     assert isinstance(outcome, Unacknowledged)
     assert time.monotonic() - started < 5
+
+
+def test_a_producer_that_ended_for_good_is_replaced(kafka: str, topics: str, caplog: pytest.LogCaptureFixture) -> None:
+    with Publisher(kafka, prefix=topics) as publisher:
+        assert isinstance(publisher.publish(EVENTS_METRICS, [event(1)])[0], Accepted)
+        publisher._on_error(KafkaError(KafkaError._FATAL, "as the client reports it"))
+        assert isinstance(publisher.publish(EVENTS_METRICS, [event(2)])[0], Accepted)
+    assert "a new producer" in caplog.text
+
+
+def test_several_threads_publish_side_by_side(kafka: str, topics: str) -> None:
+    with Publisher(kafka, prefix=topics) as publisher, ThreadPoolExecutor(4) as pool:
+        batches = [[event(n * 1000 + m) for m in range(200)] for n in range(8)]
+        for outcomes in pool.map(lambda batch: publisher.publish(EVENTS_METRICS, batch), batches):
+            assert [type(outcome) for outcome in outcomes] == [Accepted] * 200
+
+
+def test_a_topic_made_anew_is_written_like_any_other(kafka: str, prefix: str) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
+    name = f"{prefix}again.{EVENTS_METRICS.name}"
+    with Publisher(kafka, prefix=f"{prefix}again.", limit_s=30) as publisher:
+        for _ in range(2):
+            admin.create_topics([NewTopic(name, 1, 1)], operation_timeout=20)[name].result(30)
+            outcomes = publisher.publish(EVENTS_METRICS, [event(n) for n in range(5)])
+            while any(isinstance(outcome, Unacknowledged | Rejected) for outcome in outcomes):
+                outcomes = publisher.publish(EVENTS_METRICS, [event(n) for n in range(5)])
+            admin.delete_topics([name], operation_timeout=20)[name].result(30)
+            deadline = time.monotonic() + 30
+            while name in admin.list_topics(timeout=20).topics:
+                assert time.monotonic() < deadline
