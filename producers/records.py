@@ -1,12 +1,14 @@
 """Records as people write them (JSON, cells of a table) turned into records of a topic's schema."""
 
 import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
+from math import isfinite
 from typing import Any, TypeVar
 
 from models import metrics
@@ -43,58 +45,81 @@ class Reader:
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
         schema = json.loads(files("schemas").joinpath(f"{topic.schema}.avsc").read_text())
-        self.fields = {field["name"]: _Field(field) for field in schema["fields"]}
+        self.fields = {field["name"]: field for field in schema["fields"]}
         self.fault = FAULTS.get(topic.name)
         self.names = {"tenant_id", *(topic.key or ()), *([topic.id] if topic.id else [])}
+        self._json = [_Field.of(field, cell=False) for field in schema["fields"]]
+        self._cells = [_Field.of(field, cell=True) for field in schema["fields"]]
 
     def read(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """A record from JSON values: times as ISO 8601 or epoch milliseconds, numbers as numbers."""
-        return self._read(record, cells=False)
+        return self._read(record, self._json)
 
     def read_cells(self, cells: Mapping[str, str | None]) -> dict[str, Any]:
         """A record from texts."""
-        return self._read({name: cell for name, cell in cells.items() if cell not in ("", None)}, cells=True)
+        return self._read({name: cell for name, cell in cells.items() if cell not in ("", None)}, self._cells)
 
-    def _read(self, given: Mapping[str, Any], *, cells: bool) -> dict[str, Any]:
-        unknown = [name for name in given if name not in self.fields]
-        if unknown:
-            raise Rejected(str(unknown[0]), f"no field of {self.topic.name}; its fields: {', '.join(self.fields)}")
+    def _read(self, given: Mapping[str, Any], fields: list["_Field"]) -> dict[str, Any]:
         record = {}
-        for name, field in self.fields.items():
+        known = 0
+        for field in fields:
+            name = field.name
             if name in given:
+                known += 1
                 try:
-                    record[name] = field.convert(given[name], cells)
+                    record[name] = field.convert(given[name])
                 except ValueError as error:
                     raise Rejected(name, str(error)) from error
-            elif field.required:
+            elif field.default is None:
                 raise Rejected(name, "missing")
             else:
                 record[name] = field.default()
-        for name in self.names:
-            _check_name(name, record[name])
-        wrong = self.fault(record) if self.fault else None
-        if wrong:
-            raise Rejected(next((name for name in self.fields if wrong.startswith(name)), None), wrong)
+        if known < len(given):
+            unknown = next(name for name in given if name not in self.fields)
+            raise Rejected(str(unknown), f"no field of {self.topic.name}; its fields: {', '.join(self.fields)}")
+        if self.fault is None:
+            for name in self.names:
+                _check_name(name, record[name])
+        else:
+            wrong = self.fault(record)
+            if wrong:
+                raise Rejected(next((name for name in self.fields if wrong.startswith(name)), None), wrong)
         return record
 
 
+@dataclass(frozen=True, slots=True)
 class _Field:
-    """One field of the schema: how its values are converted, and what stands for a missing one."""
+    """One field of the schema: how its values are converted, and what makes a missing one; None: it must be there."""
 
-    def __init__(self, field: Mapping[str, Any]) -> None:
+    name: str
+    convert: Callable[[Any], Any]
+    default: Callable[[], Any] | None
+
+    @classmethod
+    def of(cls, field: Mapping[str, Any], *, cell: bool) -> "_Field":
         branches = field["type"] if isinstance(field["type"], list) else [field["type"]]
-        self.nullable = "null" in branches
-        self.kind = next(branch for branch in branches if branch != "null")
-        self.required = "default" not in field
-        self.text = json.dumps(field.get("default"))
+        kind = next(branch for branch in branches if branch != "null")
+        default = field.get("default")
+        make = nothing if default is None else partial(deepcopy, default)
+        return cls(field["name"], _converter(kind, "null" in branches, cell), make if "default" in field else None)
 
-    def default(self) -> Any:
-        return json.loads(self.text)
 
-    def convert(self, value: Any, cell: bool) -> Any:
-        if value is None and self.nullable:
-            return None
-        return converted(self.kind, value, cell)
+def nothing() -> None:
+    """The default of most fields."""
+
+
+def _converter(kind: Any, nullable: bool, cell: bool) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        return None if value is None and nullable else converted(kind, value, cell)
+
+    # Nearly all values are of these types already.
+    def number_at_once(value: Any) -> Any:
+        return value if type(value) is float and isfinite(value) else convert(value)
+
+    def text_at_once(value: Any) -> Any:
+        return value if type(value) is str else convert(value)
+
+    return number_at_once if kind == "double" else text_at_once if kind == "string" else convert
 
 
 def converted(kind: Any, value: Any, cell: bool) -> Any:
@@ -136,7 +161,7 @@ def number(value: Any, cell: bool = False) -> float:
         result = float(value)
     except OverflowError:
         raise ValueError(f"expected a number of at most 64 bits, got {_shown(value)}") from None
-    if not math.isfinite(result):
+    if not isfinite(result):
         raise ValueError(f"expected a finite number, got {result}; leave out what was not measured")
     return result
 

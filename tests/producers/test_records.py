@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -34,12 +35,12 @@ def test_defaults_are_not_shared_between_records() -> None:
 @pytest.mark.parametrize(
     ("change", "field", "reason"),
     [
-        ({"tenant_id": "Acme"}, "tenant_id", "expected"),
+        ({"tenant_id": "Acme"}, "tenant_id", "must match"),
         ({"tenant_id": None}, "tenant_id", "expected a text, got null"),
-        ({"event_id": ""}, "event_id", "1 to 512 characters"),
+        ({"event_id": ""}, "event_id", "1 to 128 bytes"),
         ({"host": "a|b"}, "host", "without |"),
-        ({"host": "a\nb"}, "host", "control characters"),
-        ({"host": "\ud800"}, "host", "surrogate"),
+        ({"host": "a\nb"}, "host", "printable text"),
+        ({"host": "\ud800"}, "host", "printable text"),
         ({"host": 7}, "host", "expected a text, got 7"),
         ({"occurred_at": "yesterday"}, "occurred_at", "ISO 8601"),
         ({"occurred_at": "2026-03-01T12:00:00"}, "occurred_at", "lacks a zone"),
@@ -59,6 +60,26 @@ def test_defaults_are_not_shared_between_records() -> None:
 def test_a_refusal_names_the_field_and_what_was_expected(change: dict[str, Any], field: str, reason: str) -> None:
     with pytest.raises(Rejected) as refusal:
         EVENTS.read({**GOOD, **change})
+    assert refusal.value.field == field
+    assert reason in refusal.value.reason
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("tenant_id", "Acme", "expected [a-z0-9]"),
+        ("event_id", "", "1 to 512 characters"),
+        ("event_id", "e" * 513, "1 to 512 characters"),
+        ("host", "a|b", "without |"),
+        ("host", "a\nb", "control characters"),
+        ("host", "\ud800", "surrogate"),
+    ],
+)
+def test_names_are_checked_where_no_domain_says_what_it_demands(field: str, value: str, reason: str) -> None:
+    other = reader(replace(EVENTS_METRICS, name="events.other"))
+    assert other.read(GOOD)["host"] == "web1"
+    with pytest.raises(Rejected) as refusal:
+        other.read({**GOOD, field: value})
     assert refusal.value.field == field
     assert reason in refusal.value.reason
 
