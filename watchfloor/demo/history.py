@@ -25,8 +25,11 @@ WEEK = Path(str(files("producers") / "data" / "host-week.csv.gz"))
 SETTLING, LISTENING = 3, 12
 """Samples that only warm the system up, and those that say where this machine's level is."""
 
-AHEAD_S = 12.0
-"""The week ends so long after its replay began: when the live samples begin, or else a gap would lie between."""
+AHEAD_S = 18.0
+"""The week ends so long after its replay began: where the live samples begin, or else a gap would lie between."""
+
+START_S = 1.5
+"""A collector takes longer than this from its start to its first sample."""
 
 CALM_SAMPLES, CALM_LIMIT_S, CALM_PERCENT = 3, 20.0, 2.0
 
@@ -86,7 +89,7 @@ def replay(settings: Settings, week: Week, stop: threading.Event, told: Callable
 
 
 def calm(here: dict[str, Level], until_ms: int, stop: threading.Event) -> bool:
-    """Wait until the CPU was not beyond its usual high for CALM_SAMPLES seconds, and for the time `until_ms`.
+    """Wait until the CPU was not beyond its usual high for CALM_SAMPLES seconds, and until START_S before `until_ms`.
 
     False when the machine does not calm down within CALM_LIMIT_S.
     """
@@ -96,6 +99,6 @@ def calm(here: dict[str, Level], until_ms: int, stop: threading.Event) -> bool:
     while time.monotonic() < deadline and not stop.wait(1.0):
         cpu = host.sample()["cpu_percent"]
         quiet = quiet + 1 if cpu is None or cpu <= high + CALM_PERCENT else 0
-        if quiet >= CALM_SAMPLES and time.time_ns() // 1_000_000 >= until_ms:
+        if quiet >= CALM_SAMPLES and time.time() >= until_ms / 1000 - START_S:
             return True
     return quiet >= CALM_SAMPLES

@@ -42,10 +42,10 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 PROGRAM = shown_path(Path(sys.argv[0])) if Path(sys.argv[0]).name == "watchfloor" else "watchfloor"
 
 NEXT = (
-    ("up", "the product itself, this machine each minute, until Ctrl-C"),
-    ("alerts tail", "beside it: its alerts as they come"),
+    ("up", "the product, until Ctrl-C"),
+    ("alerts tail", "beside it: alerts as they come"),
     ("top", "beside it: what flows"),
-    ('sql "SELECT * FROM demo.v_alerts"', "beside it: also what this demonstration left"),
+    ('sql "SELECT * FROM demo.v_alerts"', "beside it: what this demo left"),
 )
 
 SHOWN = ("cpu_percent", "memory_percent", "disk_write_bytes_per_s")

@@ -51,7 +51,7 @@ class Terminal:
 
     def next(self, command: str, what: str) -> None:
         """A command to try, and what it does."""
-        self.out.print(f"  {escape(command):<54} [dim]{what}[/dim]")
+        self.out.print(f"  {escape(command):<56} [dim]{what}[/dim]")
 
     def entry(self, mark: str, head: str, text: str) -> None:
         """A mark, a word, and a text that is wrapped beside them."""
