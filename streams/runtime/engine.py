@@ -75,6 +75,7 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         self.metrics = metrics or Metrics()
         self.counts: dict[str, int] = {}
         self.parts: dict[TopicPartition, Partition] = {}
+        self._stuck: dict[TopicPartition, int] = {}
         self.consumer: AIOKafkaConsumer = None
         self.channel = FrameChannel(app)
         register(app, self.channel, agent.name, self._body)
@@ -192,21 +193,27 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._unstick(tp, part)
 
     async def _unstick(self, tp: TopicPartition, part: Partition) -> None:
+        """Open it again when something waits; when that was done at this very position, end the process."""
         try:
             _, end = await self.bounds(tp)
         except (KafkaError, TimeoutError) as error:
             self.log.warning("%s: its end could not be read: %r", tp, error)
             return
-        # Control records at the end are never returned, so a little lag alone proves nothing.
-        if part.waiting or (end > part.position and self.consumer.highwater(tp) is None) or end - part.position > 1000:
-            self.log.error("%s stands at %d of %d for %.0f s, opening again", tp, part.position, end, STUCK_AFTER_S)
-            self.metrics.errors.labels(self.agent.name, "Stuck").inc()
-            part.task.cancel()
-            await asyncio.wait([part.task], timeout=5)
-            if self.parts.get(tp) is part:
-                self.parts[tp] = Partition(self, tp)
-        else:
+        read = kafka.read_position(self.consumer, tp)
+        if read is not None and read >= end and not part.busy:
             part.moved = time.monotonic()
+            self._stuck.pop(tp, None)
+            return
+        self.metrics.errors.labels(self.agent.name, "Stuck").inc()
+        if self._stuck.get(tp) == part.position:
+            await self.crash(RuntimeError(f"{tp} stands at {part.position} of {end} although it was opened again"))
+            return
+        self._stuck[tp] = part.position
+        self.log.error("%s stands at %d of %d for %.0f s, opening again", tp, part.position, end, STUCK_AFTER_S)
+        part.task.cancel()
+        await asyncio.wait([part.task], timeout=5)
+        if self.parts.get(tp) is part:
+            self.parts[tp] = Partition(self, tp)
 
     @Service.task
     async def _figures(self) -> None:

@@ -59,12 +59,23 @@ def producer(servers: str, transactional_id: str, transaction_timeout_ms: int) -
     )
 
 
+def read_position(source: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    """Next offset that the client would fetch: behind control records, which it never returns. None without one."""
+    subscription = source._subscription.subscription
+    assignment = None if subscription is None else subscription.assignment
+    state = None if assignment is None else assignment.state_value(tp)
+    return state.position if state is not None and state.has_valid_position else None
+
+
 async def fetch(source: AIOKafkaConsumer, timeout_s: float) -> dict[TopicPartition, list[Record]]:
     """Everything that the consumer has read by now, or waits for the first of it.
 
     The same as `getmany`, but batch by batch; the consumer's positions move as they do there.
     """
     source._coordinator.check_errors()
+    if source._fetcher.error_future.done():
+        # The client only logs it; getmany() would wait for ever.
+        raise RuntimeError("the consumer's fetch loop has ended")
     fetcher, subscription = source._fetcher, source._subscription
     deadline = asyncio.get_running_loop().time() + timeout_s
     with subscription.fetch_context():

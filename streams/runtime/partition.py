@@ -86,8 +86,9 @@ class Partition:
         return self.mark.offsets.get(self.agent.input.name, 0)
 
     @property
-    def waiting(self) -> bool:
-        return bool(self._buffer)
+    def busy(self) -> bool:
+        """Whether records wait here or are being processed."""
+        return bool(self._buffer) or self.delivery is not None
 
     def push(self, records: list[Record]) -> None:
         """Take what the consumer fetched."""
