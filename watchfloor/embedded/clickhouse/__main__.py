@@ -69,6 +69,7 @@ def main(home: Path, port: int) -> None:
         shutdown_timeout=5.0,
         handler_cancellation=True,
         auto_decompress=False,
+        read_bufsize=1 << 20,
     )
 
 
