@@ -56,17 +56,25 @@ def sentence(
     """One sentence about the strongest of the parts.
 
     >>> sentence(95.0, (18.0, 22.0, 26.0), 24.0, 16, "value", Part(71.0, 1.0, 2.0))
-    '95 where 18 to 26 is usual at 16:00 UTC; the nearest value seen before is 24; 71 times its largest surprise so far'
+    '95, usual 18 to 26 at 16:00 UTC: nothing nearer than 24 was seen before; 71 times the record'
     """
-    low, expected, high = usual
-    range_ = f"{low:.4g} to {high:.4g}" if f"{low:.4g}" != f"{high:.4g}" else f"{expected:.4g}"
-    text = f"{judged:.4g} where {range_} is usual at {hour:02d}:00 UTC"
-    if name == "value" and nearest is not None:
-        text += f"; the nearest value seen before is {nearest:.4g}"
-    elif name == "context":
-        text += "; known, but not among values like those of the last hour"
-    elif name == "season":
-        text += "; it has been off for some time"
+    low, expected, high = (short(each) for each in usual)
+    text = f"{short(judged)}, usual {expected if low == high else f'{low} to {high}'} at {hour:02d}:00 UTC"
     if part.record <= 0.0:
-        return f"{text}; nothing had ever changed before"
-    return f"{text}; {part.surprise / part.record:.2g} times its largest surprise so far"
+        return f"{text}: it had never changed before"
+    if name == "season":
+        text += ": off what is usual for some time"
+    elif name == "value" and nearest is not None:
+        text += f": nothing nearer than {short(nearest)} was seen before"
+    else:
+        text += ": not seen before after an hour like this one"
+    return f"{text}; {part.surprise / part.record:.2g} times the record"
+
+
+def short(value: float) -> str:
+    """Four digits that matter, thousands separated, no exponent in ordinary ranges.
+
+    >>> short(2271640.0), short(95.349), short(0.00123456), short(-3.2e16)
+    ('2,271,640', '95.35', '0.001235', '-3.2e+16')
+    """
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"

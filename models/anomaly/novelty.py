@@ -60,8 +60,10 @@ class Novelty:
     """Rows of the mean around a value."""
     DOUBT: ClassVar[float] = 10.0
     """Samples of doubt: log(1 + DOUBT / samples at this sampling rate + ...) is taken from the sum."""
-    YOUTH_S: ClassVar[float] = 21_600.0
+    YOUTH_S: ClassVar[float] = 43_200.0
     """Seconds of doubt, likewise (... + YOUTH_S / seconds seen): records fall often while a series is young."""
+    YOUTH_MOST: ClassVar[float] = 15.0
+    """Most of that doubt: a large burst in the first hour is told nevertheless."""
     LOOKS: ClassVar[float] = 0.25
     """Times the logarithm of samples per row is taken from the sum: more looks in the same time are more chances."""
 
@@ -120,7 +122,7 @@ class Novelty:
             score = 0.0
         else:
             floor = self.FLOOR * (mean if mean >= 0.0 else -mean)
-            doubt = log(1.0 + self.DOUBT / pace.since + self.YOUTH_S / pace.age) + self.LOOKS * log(
+            doubt = log(1.0 + self.DOUBT / pace.since + min(self.YOUTH_S / pace.age, self.YOUTH_MOST)) + self.LOOKS * log(
                 row / (pace.step or row)
             )
             noise = self.NOISE * self.smooth.jitter if pace.since * pace.step < self.WARM_S else 0.0
@@ -181,7 +183,9 @@ class Novelty:
             name: Part(surprise if surprise < inf else 0.0, record, part)
             for name, surprise, record, part in zip(PARTS, self._surprises, self._before, self._logs, strict=True)
         }
-        usual = self.season.usual(self.values.least, self.values.most)
+        # What lies within a grain of a known value is not stored.
+        grain = self.GRAIN * self._before[0]
+        usual = self.season.usual(self.values.least - grain, self.values.most + grain)
         nearest = self.values.nearest(judged)
         return explanation(value, judged, usual, nearest, epoch_ms // HOUR_MS % 24, parts, score)
 
