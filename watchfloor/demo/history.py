@@ -34,7 +34,7 @@ START_S = 1.5
 CALM_SAMPLES, CALM_LIMIT_S, CALM_PERCENT = 3, 20.0, 2.0
 
 
-def listen(settings: Settings, sources: Sources, stop: threading.Event, home: Path) -> list[dict[str, Any]]:
+def listen(settings: Settings, sources: Sources, stop: threading.Event) -> list[dict[str, Any]]:
     """A sample each second through the pipeline, as the live ones will be, so that its own load is in them.
 
     They are published for a host of another name: the detectors of this host must not learn from them.
@@ -43,7 +43,7 @@ def listen(settings: Settings, sources: Sources, stop: threading.Event, home: Pa
     enough = threading.Event()
     with Publisher(settings.kafka, prefix=settings.prefix, client="demo") as publisher:
         figures = Figures()
-        backlog = Backlog(publisher, figures, home / "demo" / "listen.jsonl")
+        backlog = Backlog(publisher, figures, settings.home / "demo" / "listen.jsonl")
 
         def add(event: dict[str, Any]) -> None:
             backlog.add(event)

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from confluent_kafka import KafkaException
 
-from producers.replay import Summary
+from producers.replay import BadLine, NotAcknowledged, Summary
 from producers.sources import Lag, SourceError
+from sinks.errors import Mismatch, Refused, Unavailable
 from sinks.store import quoted
 from streams.topology import AGENTS
 from watchfloor.commands.collect import open_sources
@@ -34,6 +36,9 @@ from watchfloor.supervisor import Layout, Supervisor, UpError, command, layout, 
 
 CATCH_UP_LIMIT_S = 180.0
 ROWS_LIMIT_S = 20.0
+TROUBLE = (KafkaException, TimeoutError, NotAcknowledged, BadLine, Unavailable, Refused, Mismatch)
+"""What a broker or a database that is away, or does not do what it is asked, makes of the story."""
+
 COLLECTOR_LIMIT_S = 15.0
 BUSY_PERCENT = 85.0
 STOPPED = 130
@@ -144,6 +149,9 @@ class Demo:
                 return STOPPED, self.report | {"stopped": "before anything was measured"}
             except (ServerError, JavaError, CommandFailed) as error:
                 raise UpError(str(error)) from error
+            except TROUBLE as error:
+                logs = shown_path(self.supervisor.logs)
+                raise UpError(f"{error} ({type(error).__name__}; what the processes said is in {logs})") from error
             finally:
                 stopped.cancel()
                 self.stop_threads.set()
@@ -175,7 +183,6 @@ class Demo:
         # What they chose (ports, password) is known only now.
         self.settings = Settings()
         self.store = open_store(self.settings)
-        self.sources = open_sources(self.settings)
         self.lag = Lag(self.settings.kafka, [self.settings.prefix + agent.name for agent in AGENTS])
         kafka, clickhouse = self.settings.kafka, self.settings.clickhouse.removeprefix("http://")
         took = time.monotonic() - began
@@ -184,8 +191,9 @@ class Demo:
     async def level(self) -> dict[str, Level]:
         """This machine's level, so that the history can be put there."""
         with self.terminal.waiting("listening to this machine, so that the recorded week can be put at its level"):
-            home = self.settings.home
-            samples = await asyncio.to_thread(history.listen, self.settings, self.sources, self.stop_threads, home)
+            sources = open_sources(self.settings)
+            samples = await asyncio.to_thread(history.listen, self.settings, sources, self.stop_threads)
+            sources.close()
         here = levels(samples)
         said = ", ".join(usual(name, at.middle, at.high) for name, at in here.items() if name in SHOWN)
         self.terminal.done("Level", f"this machine, median and usual high: {said}")
@@ -281,6 +289,8 @@ class Demo:
             "ms: from the sample to its committed score."
         )
         self.terminal.note(f"From another terminal: {self.said('alerts', 'tail')}")
+        running = {service.plan.name: service.pid for stage in self.supervisor.stages for service in stage}
+        self.terminal.note(f"Or kill -9 {running['worker-0']}, the worker: it comes back, and the books stay right.")
         live = Live(self.settings.host, self.terminal, incoming, self.show_rows)
         try:
             await live.run(self.settings.home.absolute(), self.seconds, self.stop)
