@@ -4,14 +4,14 @@ Nothing here was used to choose a setting of a detector for one kind of series: 
 Everything is seeded; times are event times, and no wall clock takes part.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.anomaly import Novelty
+from models.anomaly.novelty import Novelty
 
 Values = NDArray[np.float64]
 
@@ -61,7 +61,8 @@ def daily(time: Values) -> Values:
     """0 at night, 1 in the afternoon, half of it at weekends."""
     wave = np.clip(np.sin((time / DAY_S - 0.3) * 2 * np.pi), -0.5, 1) / 1.5 + 1 / 3
     weekend = (np.floor(time / DAY_S + 2) % 7) >= 5
-    return np.where(weekend, 0.5 * wave, wave)
+    out: Values = np.where(weekend, 0.5 * wave, wave)
+    return out
 
 
 def cpu(rng: np.random.Generator, time: Values, step: float) -> Values:
@@ -76,7 +77,9 @@ def disk(rng: np.random.Generator, time: Values, step: float) -> Values:
     busy = wander(rng, n, step, 20.0) + 0.5 * wander(rng, n, step, 1800.0)
     bursts = np.where(busy > 1.2, (busy - 1.2) * 3e7, 0.0)
     backup = np.where((time % DAY_S > 7200) & (time % DAY_S < 9000), 4e7, 0.0)
-    return 2e5 * np.exp(0.5 * wander(rng, n, step, 5.0)) + bursts + backup * np.exp(0.1 * rng.normal(size=n))
+    noise = 2e5 * np.exp(0.5 * wander(rng, n, step, 5.0))
+    total: Values = noise + bursts + backup * np.exp(0.1 * rng.normal(size=n))
+    return total
 
 
 def latency(rng: np.random.Generator, time: Values, step: float) -> Values:
@@ -108,6 +111,12 @@ CASES = (
 )
 
 
+def usual_range(history: Values) -> float:
+    """98 % of the history lies in it; all of it where 98 % are the same."""
+    low, high = np.quantile(history, (0.01, 0.99))
+    return float(high - low if high > low else history.max() - history.min())
+
+
 def spike(rng: np.random.Generator, calm: Values, time: Values, history: Values) -> Values:
     """One sample, or a minute where sampling is faster, at twice the whole range above the maximum."""
     step = time[1] - time[0]
@@ -119,14 +128,12 @@ def spike(rng: np.random.Generator, calm: Values, time: Values, history: Values)
 
 def shift(rng: np.random.Generator, calm: Values, time: Values, history: Values) -> Values:
     """A deploy: from now on higher by one and a half of the usual range."""
-    high, low = np.quantile(history, (0.99, 0.01))
-    return calm + 1.5 * (high - low)
+    return calm + 1.5 * usual_range(history)
 
 
 def leak(rng: np.random.Generator, calm: Values, time: Values, history: Values) -> Values:
     """Grows to twice the usual range above the usual."""
-    high, low = np.quantile(history, (0.99, 0.01))
-    return calm + 2.0 * (high - low) * np.linspace(0, 1, len(calm))
+    return calm + 2.0 * usual_range(history) * np.linspace(0, 1, len(calm))
 
 
 def aperiodic(rng: np.random.Generator, calm: Values, time: Values, history: Values) -> Values:
@@ -149,13 +156,15 @@ class Outcome:
 
     Attributes:
         false: alerts in the history, after the warm-up.
-        days: length of the history after the warm-up.
+        first_day: those of them in its first day.
+        days: length of the history.
         delays: by incident, seconds to the first alert; None where there was none.
     """
 
     case: str
     step: int
     false: int
+    first_day: int
     days: float
     delays: dict[str, float | None]
 
@@ -193,8 +202,9 @@ def judge(case: Case, step: int, seed: int, make: Callable[[], Novelty] = Novelt
         changed = incident(rng, values[begin:], time[begin:], values[:begin])
         changed = np.clip(changed, case.least, max(case.most, 0))
         found = alerts(play(deepcopy(detector), time[begin:], changed))
-        delays[incident.__name__] = (found[0] - START_MS) / 1000 - time[begin] if found else None
-    return Outcome(case.name, step, len(false), (total - detector.WARM_S) / DAY_S, delays)
+        delays[incident.__name__] = float((found[0] - START_MS) / 1000 - time[begin]) if found else None
+    first_day = sum(at < START_MS + DAY_S * 1000 for at in false)
+    return Outcome(case.name, step, len(false), first_day, total / DAY_S, delays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +232,5 @@ def switch(case: Case, seed: int, make: Callable[[], Novelty] = Novelty, wait_s:
     play(detector, week, slow)
     false = alerts(play(detector, fine[:wait_s], fast[:wait_s]))
     found = alerts(play(detector, fine[wait_s : wait_s + 60], np.clip(burst[:60], case.least, case.most)))
-    delay = (found[0] - START_MS) / 1000 - fine[wait_s] if found else None
+    delay = float((found[0] - START_MS) / 1000 - fine[wait_s]) if found else None
     return Switch(case.name, len(false), delay)
-
-
-def outcomes(seeds: int, make: Callable[[], Novelty] = Novelty) -> Iterator[Outcome]:
-    for step in RATES:
-        for case in CASES:
-            for seed in range(seeds):
-                yield judge(case, step, seed, make)

@@ -129,18 +129,18 @@ def show(tables: Iterable[Table]) -> None:
         out.print(shown)
 
 
-def renew_document(names: Iterable[str]) -> None:
+def renew_document(names: Iterable[str], document: Path = DOCUMENT) -> None:
     """Puts the tables of results/NAME.json between <!-- NAME --> and <!-- /NAME --> in the document."""
-    text = DOCUMENT.read_text()
+    text = document.read_text()
     for name in names:
         start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         if start not in text or end not in text:
             raise click.ClickException(
-                f"{DOCUMENT.name} has no place for {name}: add the lines {start.strip()} and {end}"
+                f"{document.name} has no place for {name}: add the lines {start.strip()} and {end}"
             )
         before, _, rest = text.partition(start)
         text = before + start + section(name) + end + rest.partition(end)[2]
-    DOCUMENT.write_text(text)
+    document.write_text(text)
 
 
 def section(name: str) -> str:

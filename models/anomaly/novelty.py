@@ -122,9 +122,9 @@ class Novelty:
             score = 0.0
         else:
             floor = self.FLOOR * (mean if mean >= 0.0 else -mean)
-            doubt = log(1.0 + self.DOUBT / pace.since + min(self.YOUTH_S / pace.age, self.YOUTH_MOST)) + self.LOOKS * log(
-                row / (pace.step or row)
-            )
+            youth = min(self.YOUTH_S / pace.age, self.YOUTH_MOST)
+            looks = self.LOOKS * log(row / (pace.step or row))
+            doubt = log(1.0 + self.DOUBT / pace.since + youth) + looks
             noise = self.NOISE * self.smooth.jitter if pace.since * pace.step < self.WARM_S else 0.0
             fade = FADE * slow_rows
             a = of_value.judge(new_value, floor, noise, fade)
