@@ -8,7 +8,7 @@ import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
 from mode import Service
 
@@ -233,8 +233,8 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         if not positions:
             return
         try:
-            await asyncio.wait_for(self.consumer.commit(positions), FIGURES_INTERVAL_S * 5)
-        except (CommitFailedError, KafkaError, TimeoutError) as error:
+            await asyncio.wait_for(kafka.publish_positions(self.consumer, positions), FIGURES_INTERVAL_S * 5)
+        except (KafkaError, TimeoutError) as error:
             self.log.debug("positions not published: %r", error)
 
     async def bounds(self, tp: TopicPartition) -> tuple[int, int]:

@@ -7,13 +7,14 @@ batches instead of one ConsumerRecord at a time) and writing (one tight loop int
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import OffsetAndMetadata
 
 from streams.runtime.frame import Record, Row
 
@@ -211,6 +212,20 @@ async def partitions_of(source: AIOKafkaConsumer, topic: str) -> int:
             raise LookupError(f"topic {topic!r} does not exist: create it with `watchfloor topics apply`")
         await asyncio.wait_for(client.force_metadata_update(), REQUEST_TIMEOUT_S)
         await asyncio.sleep(0.1)
+
+
+async def publish_positions(source: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
+    """Commit the group's offsets once, if the member is settled in its group; raises KafkaError.
+
+    Not `commit()`: while a JoinGroup waits at the broker, a commit queues up behind it with the old generation. The
+    client takes its refusal for a reason to join once more, so that a commit every second kept the group
+    rebalancing for ever.
+    """
+    coordinator, subscription = source._coordinator, source._subscription.subscription
+    if subscription is None or subscription._reassignment_in_progress or coordinator.need_rejoin(subscription):
+        return
+    offsets = {tp: OffsetAndMetadata(position, "") for tp, position in positions.items()}
+    await coordinator._do_commit_offsets(subscription.assignment, offsets)
 
 
 async def owns_assignment(source: AIOKafkaConsumer) -> bool:
