@@ -22,6 +22,9 @@ CPU_MOST = 94.0
 DISK_CEILING = 12e6
 """Bytes per second that the recorded disk incidents reach, when this machine's own writes are not beyond that."""
 
+DISK_MOST, DISK_ROOM = 12e6, 1.5
+"""History's usual high goes no further (bytes per second), its incidents to so many times that: the burst is beyond."""
+
 OTHER_CEILING = 3.0
 """Other metrics' largest recorded value becomes so many times this machine's usual high."""
 
@@ -49,7 +52,8 @@ def level(name: str, values: Sequence[float]) -> Level:
         high = min(high, CPU_MOST)
         top = min(high + CPU_HEADROOM * (100.0 - high), CPU_MOST)
     elif BY_NAME[name].unit == "B/s":
-        top = max(DISK_CEILING, OTHER_CEILING * high)
+        high = min(high, DISK_MOST)
+        top = max(DISK_CEILING, DISK_ROOM * high)
     else:
         top = min(OTHER_CEILING * high, BY_NAME[name].high)
     return Level(min(middle, high), high, top)
@@ -81,12 +85,11 @@ class Scale:
                 self._to.append(target)
             else:  # recorded values that are all the same, as of an idle disk
                 self._to[-1] = target
-        # Nothing is beyond the largest recorded value, so the last piece ends there.
 
     def __call__(self, value: float) -> float:
-        at = min(bisect_right(self._from, value), len(self._from) - 1)
-        if at == 0:
-            return self._to[0]
+        at = bisect_right(self._from, value)
+        if at == len(self._from):  # the last anchor may stand below the largest recorded value, but nothing beyond it
+            return self._to[-1]
         low, high = self._from[at - 1], self._from[at]
         return self._to[at - 1] + (value - low) / (high - low) * (self._to[at] - self._to[at - 1])
 

@@ -5,7 +5,7 @@ from statistics import median, quantiles
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.metrics import NAMES
@@ -37,12 +37,18 @@ def test_a_calm_machine_s_incidents_end_half_way_to_the_top() -> None:
 
 
 @given(st.lists(st.floats(0, 1e9), min_size=2, max_size=200), SAMPLES)
+@example(recorded=[50.0, 49.5], values=[0.0, 0.0])  # the usual high is as good as the largest value
 def test_order_is_kept_and_the_ceiling_holds(recorded: list[float], values: list[float]) -> None:
     here = level("cpu_percent", values)
     scale = Scale(recorded, here)
     moved = [scale(value) for value in sorted(recorded)]
     assert all(a <= b + 1e-9 for a, b in pairwise(moved))
     assert all(0 <= value <= here.top + 1e-9 for value in moved)
+
+
+def test_a_loud_disk_leaves_room_for_the_burst() -> None:
+    here = level("disk_write_bytes_per_s", [80e6] * 12)
+    assert (here.high, here.top) == (12e6, 18e6)
 
 
 def test_median_on_median_and_usual_high_on_usual_high(week: list[dict[str, Any]]) -> None:

@@ -29,7 +29,7 @@ class Published(NamedTuple):
 def second(chance: random.Random, idle: float) -> dict[str, float | None]:
     """One second of a machine that does little: jobs of a second now and then, a log that is synced."""
     cpu = idle * chance.lognormvariate(0, 0.3) + (chance.uniform(10, 50) if chance.random() < 0.05 else 0.0)
-    writes = 16_384.0 * chance.randrange(8) + (chance.uniform(1e6, 4e7) if chance.random() < 0.1 else 0.0)
+    writes = 16_384.0 * chance.randrange(8) + (chance.uniform(1e6, 4e7) if chance.random() < 0.05 else 0.0)
     return {CPU: min(cpu, 100.0), WRITES: writes}
 
 
@@ -37,10 +37,15 @@ def burst_second(chance: random.Random, megabytes: float) -> dict[str, float | N
     return {CPU: chance.uniform(97, 100), WRITES: megabytes * 1e6 * chance.uniform(0.6, 1.3)}
 
 
-def told(idle: float, megabytes: float, seed: int) -> list[dict[str, Any]]:
-    """Candidates for alerts out of the live samples of one demonstration."""
+def told(idle: float, megabytes: float, seed: int, loud: int = 0) -> list[dict[str, Any]]:
+    """Candidates for alerts out of the live samples of one demonstration.
+
+    For so many seconds of the listening others wrote to the disk.
+    """
     chance = random.Random(seed)
     listened = [sample_event("local", "web1", 1, second(chance, idle)) for _ in range(LISTENING)]
+    for sample in listened[:loud]:
+        sample[WRITES] = 1e6 * chance.uniform(20, 60)
     week = Week.load(levels(listened))
     move = Change(NOW - week.last, "local", "web1")
     events = [rescaled(move(EVENTS_METRICS, dict(line.record)), week.scales) for line in week.lines]  # type: ignore[arg-type]
@@ -71,3 +76,9 @@ def test_the_burst_is_news_and_calm_is_not(idle: float, megabytes: float, least:
     first = {each["metric"]: each["event_time"] for each in reversed(candidates)}
     assert len(first) >= least
     assert all(at - begin <= 6000 for at in first.values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_others_writes_while_it_listened_do_not_hide_the_burst(seed: int) -> None:
+    found = {each["metric"] for each in told(98.0, 60.0, seed, loud=3)}
+    assert WRITES in found  # the CPU's part is no news there
