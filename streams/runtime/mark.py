@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Self
 
+from streams.runtime.errors import StateVersionError
 from streams.runtime.state import SEPARATOR
 
 # No record key is empty, so no state entry can have this key.
@@ -35,8 +36,14 @@ class Mark:
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """Raises ValueError for a format that this release does not read."""
-        body = json.loads(raw)
-        if body.get("v") != 1:
-            raise ValueError(f"MARK in format {body.get('v')!r}, this release reads 1")
+        """Raises StateVersionError for a format that this release does not read."""
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            body = None
+        version = body.get("v") if isinstance(body, dict) else raw[:20]
+        if version != 1:
+            raise StateVersionError(
+                f"MARK is stored in format {version!r}, this release reads 1: run the release that wrote it"
+            )
         return cls(body["offsets"], body["control"], body["clock"], body.get("poison", 0))

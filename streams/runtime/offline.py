@@ -25,6 +25,7 @@ class Outcome:
         outputs: (key, value) in order, by (topic, partition).
         store: state at the end.
         clock: the partition's clock at the end, epoch milliseconds.
+        poison: counts the records just before the end that made the agent raise.
         records: records read.
         written: bytes that the state changes would have put on the changelog.
     """
@@ -32,6 +33,7 @@ class Outcome:
     outputs: dict[tuple[str, int], list[Row]] = field(default_factory=dict)
     store: Store = field(default_factory=Store)
     clock: int = NO_CLOCK
+    poison: PoisonCounter = field(default_factory=PoisonCounter)
     records: int = 0
     written: int = 0
 
@@ -69,13 +71,12 @@ def run(
         Halt: what would stop the partition.
     """
     outcome = start or Outcome()
-    poison = PoisonCounter()
     if counts is None:
         counts = dict.fromkeys(
             [agent.input.name, topics.DEAD_LETTERS.name, *(t.name for t in agent.outputs)], partition + 1
         )
     for waiting in _frames(iter(records), cuts):
-        _process(agent, waiting, partition, counts, outcome, poison, source)
+        _process(agent, waiting, partition, counts, outcome, source)
     return outcome
 
 
@@ -90,7 +91,6 @@ def _process(
     partition: int,
     counts: Mapping[str, int],
     outcome: Outcome,
-    poison: PoisonCounter,
     source: str | None,
 ) -> None:
     frame = Frame(agent, partition, records, outcome.store, outcome.clock, counts, source)
@@ -101,13 +101,13 @@ def _process(
     except Exception as error:  # noqa: BLE001 - whatever the agent raises is met by halving
         if len(records) > 1:
             for half in halves(records):
-                _process(agent, half, partition, counts, outcome, poison, source)
+                _process(agent, half, partition, counts, outcome, source)
             return
-        poison.failed(error)
+        outcome.poison.failed(error)
         frame = Frame(agent, partition, records, outcome.store, outcome.clock, counts, source)
         frame.reject(records[0], type(error).__name__, str(error))
     else:
-        poison.passed()
+        outcome.poison.passed()
     outcome.written += sum(len(key) + len(raw or b"") for key, raw in frame.changes.items())
     outcome.store.apply(frame.changes)
     outcome.clock = frame.clock

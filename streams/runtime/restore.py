@@ -55,7 +55,7 @@ async def restore(servers: str, topic: str, partition: int) -> Restored:
 
     Raises:
         TimeoutError: nothing came for a minute although the end was not reached.
-        ValueError: MARK is in a format that this release does not read.
+        StateVersionError: MARK is in a format that this release does not read.
     """
     started = time.monotonic()
     log = TopicPartition(topic, partition)
