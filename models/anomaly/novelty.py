@@ -93,9 +93,8 @@ class Novelty:
             return 0.0
         value = float(value)
         pace = self.pace
-        since_last = (epoch_ms - pace.last_ms) * 0.001
         passed = pace.tell(epoch_ms)
-        x = self.smooth.smooth(value, pace.step, since_last, pace.since)
+        x = self.smooth.smooth(value, passed if pace.hasty else pace.step, pace.since)
         row = pace.row
         rows = passed / row if passed < row else 1.0
         slow_rows = passed / ROW_S if passed < ROW_S else 1.0

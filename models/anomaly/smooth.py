@@ -7,9 +7,7 @@ from models.anomaly.pace import FAST_S
 WINDOWS = ((3.0, 5), (FAST_S, 3))
 """(usual step below, samples of the running median): half of them, rounded up, must agree before the median moves."""
 
-STALE = 5
-"""After a gap of more than so many usual steps the window begins anew."""
-
+KEPT = max(samples for _, samples in WINDOWS)
 
 JITTER_SAMPLES = 60
 """Samples over which the jitter is averaged."""
@@ -22,10 +20,13 @@ SETTLED = 5
 
 
 class Smooth:
-    """Running median over the last seconds where sampling is faster than every 30 s; the value itself otherwise.
+    """Running median over the last samples where sampling is faster than every 30 s; the value itself otherwise.
+
+    The window is kept at every sampling rate and over gaps, so that no sample ever stands alone: neither the first ones
+    at a faster rate nor the first one after a gap.
 
     Attributes:
-        window: the values that the median is of.
+        window: the last values.
         jitter: mean absolute deviation of the values from the median, since the sampling rate last rose.
     """
 
@@ -35,31 +36,23 @@ class Smooth:
         self.window: list[float] = []
         self.jitter = 0.0
 
-    def smooth(self, value: float, step: float, passed: float, since: int) -> float:
+    def smooth(self, value: float, step: float, since: int) -> float:
         """The value to judge.
 
         Args:
             value: of the sample.
-            step: usual seconds between samples, 0 while unknown.
-            passed: seconds since the sample before.
+            step: seconds between samples now, 0 while unknown.
             since: samples since the sampling rate last rose.
         """
         window = self.window
-        if step >= FAST_S or step == 0.0:
-            if window:
-                window.clear()
-            return value
-        if passed > step * STALE:
-            window.clear()
         window.append(value)
-        count = len(window)
-        for below, size in WINDOWS:
-            if step < below:
-                if count > size:
-                    del window[: count - size]
-                    count = size
-                break
-        median = sorted(window)[count // 2]
+        if len(window) > KEPT:
+            del window[0]
+        if step >= FAST_S:
+            return value
+        size = next(samples for below, samples in WINDOWS if step < below)
+        recent = sorted(window[-size:])
+        median = recent[len(recent) // 2]
         apart = abs(value - median)
         jitter = self.jitter
         if since > SETTLED and apart > CLIPPED * jitter:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import pytest
 
@@ -99,17 +100,67 @@ def test_at_a_minute_one_sample_is_enough() -> None:
     assert feed(novelty, [95.0])[0] > 0.9
 
 
+@cache
+def a_week_at_a_minute(seed: int) -> dict[bytes, bytes | None]:
+    """The stored state after it."""
+    novelty = detector()
+    chance = random.Random(seed)
+    feed(novelty, [sum(busy(chance) for _ in range(60)) / 60 for _ in range(7 * 1440)])
+    return dict(novelty.changes())
+
+
 @pytest.mark.parametrize("wait_s", [15, 30, 120, 900])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_week_at_a_minute_and_then_each_second(wait_s: int, seed: int) -> None:
     novelty = detector()
-    chance = random.Random(seed)
-    means = [sum(busy(chance) for _ in range(60)) / 60 for _ in range(7 * 1440)]
-    feed(novelty, means)
+    novelty.load(a_week_at_a_minute(seed).get)
+    chance = random.Random(wait_s)
     jitter = feed(novelty, [busy(chance) for _ in range(wait_s)], SECOND)
     assert max(jitter) < 0.5
     scores = feed(novelty, [chance.uniform(96, 100) for _ in range(20)], SECOND)
     assert next(at for at, score in enumerate(scores) if score >= 0.5) < 5
+
+
+def test_fast_samples_that_come_in_threes_are_judged() -> None:
+    """Three seconds of each minute: the median spans the gaps, so that a lone blip is no news and a burst is."""
+    novelty = detector()
+    chance = random.Random(10)
+    at = NOON_MS
+
+    def threes(values: Callable[[], float], count: int) -> list[float]:
+        nonlocal at
+        scores = []
+        for _ in range(count):
+            at += MINUTE
+            scores += feed(novelty, [values() for _ in range(3)], SECOND, at)
+        return scores
+
+    assert max(threes(lambda: chance.gauss(20, 2), 2000)) < 0.5
+    assert feed(novelty, [95.0], SECOND, at + MINUTE)[0] < 0.5
+    assert max(threes(lambda: chance.gauss(20, 2), 20)) < 0.5
+    assert max(threes(lambda: chance.gauss(95, 2), 1)) > 0.5
+
+
+def test_a_sampling_rate_at_the_edge_of_fast_is_judged_throughout() -> None:
+    """30 s and a little jitter: a sample is judged by itself or in a median of three, but it is judged."""
+    for seed in range(20):
+        novelty = detector()
+        chance = random.Random(seed)
+        at = NOON_MS
+        for value in noise(seed, 3000):
+            at += 30_000 + chance.choice((-40, 0, 40))
+            novelty.update_ms(at, value)
+        fired = [novelty.update_ms(at + 30_000 * late, 95.0) >= 0.5 for late in range(1, 4)]
+        assert any(fired[:2])
+
+
+def test_one_sample_in_between_is_no_news() -> None:
+    """A restarted collector samples a second after the last minute: that is not judged as if a minute had passed."""
+    novelty = detector()
+    feed(novelty, noise(11, 3000))
+    assert feed(novelty, [95.0], start=novelty.pace.last_ms + SECOND) == [0.0]
+    assert max(feed(novelty, noise(12, 200))) < 0.5
+    assert feed(novelty, [95.0])[0] > 0.9
 
 
 def test_a_familiar_value_at_a_strange_hour_is_news() -> None:

@@ -42,7 +42,14 @@ class QuietType(click.ParamType):
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--time", metavar="COLUMN", help="Column of the times; found by itself where it can be.")
 @click.option("--value", metavar="COLUMN", help="Column of the values; the first one with numbers, if not given.")
-@click.option("--detector", "name", type=click.Choice(list(DETECTORS)), default="novelty", show_default=True)
+@click.option(
+    "--detector",
+    "name",
+    type=click.Choice(list(DETECTORS)),
+    default="novelty",
+    show_default=True,
+    help="novelty: what is new for this series. static: over 95 for 5 minutes, as for CPU.",
+)
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="A score from here on fires."
 )
