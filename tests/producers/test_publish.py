@@ -53,15 +53,19 @@ def test_bad_records_are_named_and_the_others_go_on(
         event(2, cpu_percent="high"),
         event(3, extra={f"{n:060}": 1.0 for n in range(130_000)}),
         event(4),
+        event(5, host="h" * 201),
     ]
     with Publisher(kafka, prefix=topics) as publisher:
-        first, second, third, fourth = publisher.publish(EVENTS_METRICS, batch)
+        first, second, third, fourth, fifth = publisher.publish(EVENTS_METRICS, batch)
     assert isinstance(first, Accepted)
     assert isinstance(second, Rejected)
     assert second.field == "cpu_percent"
     assert isinstance(third, Rejected)
     assert "too large" in third.reason
     assert isinstance(fourth, Accepted)
+    assert isinstance(fifth, Rejected)
+    assert fifth.field == "host"
+    assert "200 bytes" in fifth.reason
     assert len(written()) == before + 2
 
 

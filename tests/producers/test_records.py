@@ -38,6 +38,8 @@ def test_defaults_are_not_shared_between_records() -> None:
         ({"tenant_id": "Acme"}, "tenant_id", "must match"),
         ({"tenant_id": None}, "tenant_id", "expected a text, got null"),
         ({"event_id": ""}, "event_id", "1 to 128 bytes"),
+        ({"event_id": "e" * 129}, "event_id", "1 to 128 bytes"),
+        ({"host": "\u00fc" * 101}, "host", "1 to 200 bytes"),
         ({"host": "a|b"}, "host", "without |"),
         ({"host": "a\nb"}, "host", "printable text"),
         ({"host": "\ud800"}, "host", "printable text"),
@@ -52,12 +54,15 @@ def test_defaults_are_not_shared_between_records() -> None:
         ({"cpu_percent": True}, "cpu_percent", "expected a number"),
         ({"cpu_percent": 100.1}, "cpu_percent", "cpu_percent must be 0 to 100, not 100.1"),
         ({"extra": {"cpu_percent": 1.0}}, "extra", "must not repeat"),
+        ({"extra": {"g" * 65: 1.0}}, None, "a name in extra must be 1 to 64 bytes"),
         ({"extra": {"gpu": None}}, "extra", "expected a number, got null"),
         ({"extra": []}, "extra", "expected an object"),
         ({"cpu": 1.0}, "cpu", "no field of events.metrics; its fields: tenant_id,"),
     ],
 )
-def test_a_refusal_names_the_field_and_what_was_expected(change: dict[str, Any], field: str, reason: str) -> None:
+def test_a_refusal_names_the_field_and_what_was_expected(
+    change: dict[str, Any], field: str | None, reason: str
+) -> None:
     with pytest.raises(Rejected) as refusal:
         EVENTS.read({**GOOD, **change})
     assert refusal.value.field == field

@@ -1,4 +1,4 @@
-"""A real burst on this machine: busy processes on all cores, and a file written and synced. Bounded, then gone."""
+"""A real burst on this machine: busy processes on all cores, and files written and synced. Bounded, then gone."""
 
 import contextlib
 import os
@@ -13,7 +13,8 @@ from watchfloor.embedded.leash import leashed
 LOAD = Path(__file__).with_name("load.py")
 
 SECONDS = 12.0
-MEGABYTES_PER_S = 64
+WRITERS, MEGABYTES_PER_S = 3, 32
+"""Several, each with its own syncs, get a share of a disk that others use as well. The rate is each writer's."""
 
 SPARE_BYTES = 2 << 30
 """So much must stay free on the disk; else nothing is written."""
@@ -24,10 +25,11 @@ def burst(folder: Path, seconds: float = SECONDS) -> Iterator[str]:
     """Runs the burst beside the caller for `seconds` at most; gives what it does, in words. All is gone at the end."""
     cores = os.cpu_count() or 1
     commands = [["cpu", str(seconds)]] * cores
-    words = f"{cores} busy processes on {cores} cores"
-    if shutil.disk_usage(folder).free > SPARE_BYTES + (int(seconds * MEGABYTES_PER_S) << 20):
-        commands = [["disk", str(seconds), str(folder), str(MEGABYTES_PER_S)], *commands]
-        words += f", {MEGABYTES_PER_S} MB/s written to {folder} and synced"
+    words = f"all {cores} cores busy"
+    rate = WRITERS * MEGABYTES_PER_S
+    if shutil.disk_usage(folder).free > SPARE_BYTES + (int(seconds * rate) << 20):
+        commands = [["disk", str(seconds), str(folder), str(MEGABYTES_PER_S)]] * WRITERS + commands
+        words += f", up to {rate} MB/s written and synced by {WRITERS} processes"
     running = [
         subprocess.Popen(leashed([sys.executable, "-I", "-S", str(LOAD), *command]), stdin=subprocess.DEVNULL)
         for command in commands

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from watchfloor.demo.terminal import Terminal
 from watchfloor.demo.watch import Seen
 
 FIRST_LIMIT_S = 30.0
+LOADED = ("cpu_percent", "disk_write_bytes_per_s")
+"""What the burst loads: alerts on other metrics, or downward ones, are not the burst's."""
+
 LONGEST_CALM_S, LEAST_CALM_S, LEAST_AFTER_S = 30.0, 16.0, 10.0
 
 
@@ -55,7 +58,7 @@ class Live:
             if first is None:
                 return
             self.outcome.began = first.record["event_time"]
-            self._see(first)
+            self.see(first)
             begin = time.monotonic()
             calm_s = LONGEST_CALM_S
             if seconds is not None:
@@ -89,10 +92,11 @@ class Live:
             if stopped.done():
                 return True
             with contextlib.suppress(TimeoutError):
-                self._see(await asyncio.wait_for(self._incoming.get(), 0.2))
+                self.see(await asyncio.wait_for(self._incoming.get(), 0.2))
         return False
 
-    def _see(self, seen: Seen) -> None:
+    def see(self, seen: Seen) -> None:
+        """Take up one record of the pipeline."""
         record, outcome = seen.record, self.outcome
         if record["subject"] != outcome.host:
             return
@@ -106,10 +110,15 @@ class Live:
                 if new:
                     outcome.calm_alerts.append(record)
                 self._terminal.alert(record, None)
-            elif not new and record["reason"] != "severity":
+            elif not (new or record["reason"] == "severity") or not of_burst(record):
                 self._terminal.alert(record, None)
             else:
                 seconds = (seen.at - outcome.burst_at) / 1000
                 outcome.burst_alerts.append((record, seconds))
                 self._terminal.alert(record, seconds)
                 self._told(record)
+
+
+def of_burst(alert: Mapping[str, Any]) -> bool:
+    """Whether an alert speaks of what the burst does."""
+    return alert["metric"] in LOADED and alert["direction"] != "down"

@@ -23,7 +23,7 @@ from watchfloor.commands.db import open_store
 from watchfloor.demo import history
 from watchfloor.demo.level import Level, levels
 from watchfloor.demo.live import Live, Outcome
-from watchfloor.demo.summary import faults, report, show
+from watchfloor.demo.summary import faults, remarks, report, show
 from watchfloor.demo.tally import count, tally
 from watchfloor.demo.terminal import Terminal, shown_path, usual
 from watchfloor.demo.watch import Seen, Watch, event_ids
@@ -337,6 +337,7 @@ class Demo:
         self.report["historic_alerts"] = sum((await self.historic(until_ms)).values())
         self.report |= report(outcome, found)
         self.report["faults"] = faults(self.report)
+        self.report["remarks"] = remarks(self.report, self.busy)
         show(self.terminal, self.report)
         self.terminal.title("What next")
         for arguments, what in NEXT:

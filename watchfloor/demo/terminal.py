@@ -25,7 +25,7 @@ THRESHOLD = 0.5
 
 
 class Terminal:
-    """Prints the story. On no terminal it has no colours and no waiting."""
+    """Prints the story. On no terminal it has no colours and nothing moves."""
 
     def __init__(self) -> None:
         self.out = Console(highlight=False)
@@ -64,8 +64,12 @@ class Terminal:
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
-        """A spinner while something takes its time."""
-        with self.err.status(text):
+        """A spinner while something takes its time; on no terminal the words alone."""
+        if self.err.is_terminal:
+            with self.err.status(text):
+                yield
+        else:
+            self.err.print(f"... {text}", soft_wrap=True)
             yield
 
     @contextmanager

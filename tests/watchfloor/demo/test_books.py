@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from watchfloor.demo.live import Outcome
-from watchfloor.demo.summary import faults, report
+from watchfloor.demo.summary import faults, remarks, report
 from watchfloor.demo.tally import Tally, compare
 
 
@@ -37,7 +37,7 @@ GOOD = Tally(events=9, predictions=9, alerts=1, dead_letters=0, lost=0, doubled=
 
 def test_a_good_run() -> None:
     figures = report(outcome(), GOOD)
-    assert faults(figures) == []
+    assert faults(figures) == remarks(figures, busy=False) == []
     assert figures["burst_to_alert_seconds"] == 4.2
     assert figures["burst_alerts"] == ["cpu_percent"]
     assert figures["sample_to_prediction_ms_p50"] == 9
@@ -49,13 +49,25 @@ def test_a_good_run() -> None:
         (outcome(), Tally(9, 8, 1, 0, 1, 0), "1 events have no prediction"),
         (outcome(), Tally(9, 10, 1, 0, 0, 1), "once too often"),
         (outcome(burst_alerts=[]), GOOD, "the burst raised no alert"),
-        (outcome(burst_alerts=[({"metric": "cpu_percent"}, 11.0)]), GOOD, "the alert took 11.0 s"),
         (outcome(samples=0, burst_at=None, burst_alerts=[], latencies=[]), GOOD, "no live sample was scored"),
     ],
 )
 def test_what_must_not_be(what: Outcome, found: Tally, fault: str) -> None:
     (said,) = faults(report(what, found))
     assert fault in said
+
+
+def test_a_late_alert_is_said_and_is_no_fault() -> None:
+    figures = report(outcome(burst_alerts=[({"metric": "cpu_percent"}, 11.0)]), GOOD)
+    assert faults(figures) == []
+    (said,) = remarks(figures, busy=True)
+    assert "11.0 s after the burst began" in said
+    assert "busy already" in said
+
+
+def test_alerts_before_the_burst_are_said() -> None:
+    (said,) = remarks(report(outcome(calm_alerts=[{}, {}]), GOOD), busy=False)
+    assert "2 alerts were opened" in said
 
 
 def test_without_a_burst_no_alert_is_missed() -> None:
