@@ -3,14 +3,12 @@
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
-from subprocess import SubprocessError
 
 import click
-from confluent_kafka import KafkaException
 from rich.console import Console
 
-from streams.runtime import Halt
 from tests.faults.cluster import Cluster
 from tests.faults.report import complaints, figures, show, write_doc, write_json
 from tests.faults.run import Result, run_scenario
@@ -33,11 +31,14 @@ def chosen(only: str | None) -> list[Scenario]:
 
 def attempt(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
     """Run a scenario; one that could not be run to its end is not exact, and the next one is tried."""
+    started = time.monotonic()
     try:
+        cluster.revive()
         return run_scenario(cluster, scenario, seed)
-    except (RuntimeError, TimeoutError, LookupError, OSError, SubprocessError, KafkaException, Halt) as error:
+    except Exception as error:  # noqa: BLE001 - it is in the result, and must not cost the other scenarios theirs
         reason = f"{type(error).__name__}: {error}"
-        return Result(scenario.name, scenario.title, seed, scenario.reference, remarks=[reason])
+        seconds = time.monotonic() - started
+        return Result(scenario.name, scenario.title, seed, scenario.reference, seconds, remarks=[reason])
     finally:
         cluster.stop_processes()
 
@@ -80,11 +81,12 @@ def main(
             console.print(f"  {'exact' if result.exact else 'not exact'}, {result.seconds:.0f} s")
             for complaint in complaints(result):
                 console.print(f"  {complaint}", markup=False, highlight=False)
+            # Now, and not only at the end: a run that is broken off keeps what it has shown.
+            if write_json_ is not None:
+                write_json(write_json_, results)
+            if write_doc_:
+                write_doc(DOC, results)
     show(results, console)
-    if write_json_ is not None:
-        write_json(write_json_, results)
-    if write_doc_:
-        write_doc(DOC, results)
     if as_json:
         click.echo(json.dumps(figures(results), default=str))
     if not all(result.exact for result in results if not result.reference):

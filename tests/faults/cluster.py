@@ -35,9 +35,14 @@ class Cluster:
         self.processes: dict[str, Process] = {}
 
     def __enter__(self) -> Self:
-        self.broker.start()
-        self.database.start()
+        self.revive()
         return self
+
+    def revive(self) -> None:
+        """Start the servers that do not run: at first, and after a scenario that broke off while one was away."""
+        for server in (self.broker, self.database):
+            if not server.alive:
+                server.start()
 
     def __exit__(self, *_: object) -> None:
         for process in self.processes.values():

@@ -1,7 +1,7 @@
 """Reading whole topics, as a second client sees them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -74,31 +74,38 @@ def end_offsets(servers: str, topic: str) -> list[int]:
         client.close()
 
 
-def read(servers: str, topic: str, isolation: str = "read_committed", within: float = 120.0) -> list[list[Logged]]:
-    """Every record of every partition from the first to the present end.
+def read(
+    servers: str,
+    topic: str,
+    isolation: str = "read_committed",
+    within: float = 120.0,
+    begin: Sequence[int] | None = None,
+) -> list[list[Logged]]:
+    """Every record of every partition from the first, or from the offsets in `begin`, to the present end.
 
     Raises TimeoutError when an end is not reached within the time (seconds), for example because a
     transaction was left open.
     """
-    found: list[list[Logged]] = []
-    client = consumer(servers, **{"isolation.level": isolation, "enable.partition.eof": True})
+    options = {"isolation.level": isolation, "enable.partition.eof": True, "fetch.wait.max.ms": 20}
+    client = consumer(servers, **options)
+    deadline = time.monotonic() + within
     try:
-        for number in range(partitions(servers, topic)):
-            client.assign([TopicPartition(topic, number, 0)])
-            found.append(list(_to_end(client, f"{topic}-{number}", within)))
+        count = partitions(servers, topic)
+        found: list[list[Logged]] = [[] for _ in range(count)]
+        unread = set(range(count))
+        starts = begin or [0] * count
+        client.assign([TopicPartition(topic, number, starts[number]) for number in range(count)])
+        while unread:
+            for message in client.consume(5_000, 0.05):
+                number, error = message.partition(), message.error()
+                if number not in unread:
+                    continue
+                if error is None:
+                    found[number].append(logged(message))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    unread.remove(number)
+            if unread and time.monotonic() > deadline:
+                raise TimeoutError(f"the end of {topic}, partitions {sorted(unread)}, not reached within {within:g} s")
+        return found
     finally:
         client.close()
-    return found
-
-
-def _to_end(client: Consumer, what: str, within: float) -> Iterator[Logged]:
-    deadline = time.monotonic() + within
-    while True:
-        for message in client.consume(5_000, 1.0):
-            error = message.error()
-            if error is None:
-                yield logged(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the end of {what} was not reached within {within:g} s")

@@ -13,6 +13,7 @@ from streams.runtime.offline import Outcome, run
 from tests.faults import logs
 from tests.faults.compare import Pair, Verdict, compare
 from tests.faults.load import INTENT
+from tests.faults.logs import Logged
 from tests.faults.topology import PLANTED
 
 
@@ -36,18 +37,49 @@ class Agreement:
         return next(verdict for verdict in self.verdicts if verdict.what == what)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Oracle:
-    """Reads a cluster's topics under a prefix and judges them."""
+    """Reads a cluster's topics under a prefix and judges them.
+
+    What was read or computed once is kept: the next question reads, and runs, only what came since.
+    """
 
     servers: str
     prefix: str
+    partitions: int
     agents: Sequence[Agent]
     bug: str | None = None
     """Error class of a planted bug: the records that it sent to the dead letters are taken as hit by it."""
+    known: dict[str, list[list[Logged]]] = field(default_factory=dict)
+    runs: dict[tuple[str, int, frozenset[int]], Outcome] = field(default_factory=dict)
 
     def physical(self, name: str) -> str:
         return self.prefix + name
+
+    def log(self, name: str) -> list[list[Logged]]:
+        """Every record of a topic by now, partition by partition."""
+        known = self.known.setdefault(name, [[] for _ in range(self.partitions)])
+        begin = [records[-1].offset + 1 if records else 0 for records in known]
+        for records, more in zip(known, logs.read(self.servers, self.physical(name), begin=begin), strict=True):
+            records += more
+        return known
+
+    def run(self, agent: Agent, partition: int) -> Outcome:
+        """What the offline driver makes of the input as it was read last."""
+        hit = self._hit(partition)
+        before = self.runs.get((agent.name, partition, hit))
+        records = self.known[agent.input.name][partition]
+        counts = {topic.name: self.partitions for topic in (agent.input, *agent.outputs, topics.DEAD_LETTERS)}
+        outcome = run(
+            with_bug(agent, hit),
+            records[before.records if before else 0 :],
+            partition=partition,
+            counts=counts,
+            start=before,
+            source=self.physical(agent.input.name),
+        )
+        self.runs[agent.name, partition, hit] = outcome
+        return outcome
 
     def outputs(self) -> list[Topic]:
         """Every topic that the agents write, each once."""
@@ -57,51 +89,36 @@ class Oracle:
     def judge(self, states: bool = True) -> Agreement:
         """Compare every output topic and, with `states`, every state and MARK with the offline driver's."""
         agreement = Agreement()
-        counts = {topic.name: logs.partitions(self.servers, self.physical(topic.name)) for topic in self.outputs()}
         due: dict[str, list[list[list[Pair]]]] = defaultdict(list)
         for agent in self.agents:
-            source = self.physical(agent.input.name)
-            counts[agent.input.name] = logs.partitions(self.servers, source)
-            changelog = logs.read(self.servers, self.physical(agent.changelog)) if states else None
-            for partition, records in enumerate(logs.read(self.servers, source)):
-                ran = with_bug(agent, self._hit(partition))
-                outcome = run(ran, records, partition=partition, counts=counts, source=source)
+            changelog = self.log(agent.changelog) if states else None
+            for partition, records in enumerate(self.log(agent.input.name)):
+                outcome = self.run(agent, partition)
                 for topic in self.outputs():
                     due[topic.name].append(
-                        [outcome.outputs.get((topic.name, number), []) for number in range(counts[topic.name])]
+                        [outcome.outputs.get((topic.name, number), []) for number in range(self.partitions)]
                     )
                 if changelog is not None:
                     what = f"state of {agent.name}-{partition}"
                     verdict = judge_changelog(what, records, outcome, changelog[partition])
                     agreement.verdicts.append(verdict)
                     agreement.frames += verdict.found
-            if agent is self.agents[0]:
-                agreement.events = sum(map(len, logs.read(self.servers, source)))
+        agreement.events = sum(map(len, self.known[self.agents[0].input.name]))
         for topic in self.outputs():
-            found = logs.read(self.servers, self.physical(topic.name))
-            pairs: list[list[Pair]] = [[(one.key, one.value) for one in records] for records in found]
+            pairs: list[list[Pair]] = [[(one.key, one.value) for one in records] for records in self.log(topic.name)]
             agreement.verdicts.append(compare(topic.name, due[topic.name], pairs, identity_of(topic)))
         self._refusals(agreement)
         return agreement
 
-    def expected(self, agent: Agent) -> Counter[str]:
-        """How many records the agent's input, as it stands, must bring into each topic."""
-        source = self.physical(agent.input.name)
-        found: Counter[str] = Counter()
-        for partition, records in enumerate(logs.read(self.servers, source)):
-            ran = with_bug(agent, self._hit(partition))
-            for (topic, _), rows in run(ran, records, partition=partition, source=source).outputs.items():
-                found[topic] += len(rows)
-        return found
-
     def behind(self, agent: Agent) -> int:
         """Records of the agent's input that its MARKs do not cover yet."""
         marked = [
-            max((_position(one) for one in records if one.key == MARK_KEY), default=0)
-            for records in logs.read(self.servers, self.physical(agent.changelog))
+            next((_position(one) for one in reversed(records) if one.key == MARK_KEY), 0)
+            for records in self.log(agent.changelog)
         ]
-        source = logs.read(self.servers, self.physical(agent.input.name))
-        return sum(one.offset >= marked[number] for number, records in enumerate(source) for one in records)
+        return sum(
+            one.offset >= marked[number] for number, records in enumerate(self.log(agent.input.name)) for one in records
+        )
 
     def _hit(self, partition: int) -> frozenset[int]:
         """Offsets of the input records that the planted bug sent to the dead letters."""
@@ -109,7 +126,7 @@ class Oracle:
             return frozenset()
         return frozenset(
             letter["source_offset"]
-            for letter in self.dead_letters()
+            for letter in self._dead_letters()
             if letter["error_class"] == self.bug and letter["source_partition"] == partition
         )
 
@@ -117,17 +134,17 @@ class Oracle:
         """Which record with which intent was refused for which reason."""
         reasons: dict[tuple[int, int], str] = {}
         source = self.physical(self.agents[0].input.name)
-        for letter in self.dead_letters():
+        for letter in self._dead_letters():
             agreement.dead_letters[letter["error_class"]] += 1
             if letter["source_topic"] == source:
                 reasons[letter["source_partition"], letter["source_offset"]] = letter["error_class"]
-        for records in logs.read(self.servers, source):
+        for records in self.log(self.agents[0].input.name):
             for one in records:
                 intent = dict(one.headers).get(INTENT) or b""
                 agreement.refused[intent.decode(), reasons.get((one.partition, one.offset), "")] += 1
 
-    def dead_letters(self) -> Iterator[dict[str, Any]]:
-        for records in logs.read(self.servers, self.physical(topics.DEAD_LETTERS.name)):
+    def _dead_letters(self) -> Iterator[dict[str, Any]]:
+        for records in self.log(topics.DEAD_LETTERS.name):
             for one in records:
                 yield topics.DEAD_LETTERS.codec.decode(one.value or b"")
 
@@ -159,14 +176,12 @@ def identity_of(topic: Topic) -> Any:
     return identity
 
 
-def _position(one: logs.Logged) -> int:
+def _position(one: Logged) -> int:
     (offset,) = Mark.decode(one.value or b"").offsets.values()
     return offset
 
 
-def judge_changelog(
-    what: str, source: Sequence[logs.Logged], outcome: Outcome, records: Sequence[logs.Logged]
-) -> Verdict:
+def judge_changelog(what: str, source: Sequence[Logged], outcome: Outcome, records: Sequence[Logged]) -> Verdict:
     """The MARKs are the frame log: they only grow and end at the input's end; the rest folds to the state."""
     state: dict[bytes, bytes] = {}
     position, clock, marks = -1, -1, 0

@@ -51,7 +51,7 @@ def mixed_kills(times: int, *kinds: str) -> Callable[[Stage], None]:
 
     def script(stage: Stage) -> None:
         for _ in range(times):
-            stage.rest(3, 7)
+            stage.rest(2, 5)
             stage.kill(stage.draw.choice(kinds))
         stage.wait_recovered()
 
@@ -63,7 +63,7 @@ def paced_kills(times: int, within: float = 120.0) -> Callable[[Stage], None]:
 
     def script(stage: Stage) -> None:
         for _ in range(times):
-            stage.rest(4, 7)
+            stage.rest(2, 5)
             stage.kill("worker")
             stage.wait_recovered(within)
 
@@ -73,9 +73,10 @@ def paced_kills(times: int, within: float = 120.0) -> Callable[[Stage], None]:
 def joins_and_leaves(times: int) -> Callable[[Stage], None]:
     def script(stage: Stage) -> None:
         for number in range(times):
-            stage.rest(3, 5)
+            stage.rest(1, 3)
             stage.join(f"worker-extra-{number}")
-            stage.rest(5, 8)
+            # A worker needs about three seconds until it is a member.
+            stage.rest(4, 7)
             stage.leave(f"worker-extra-{number}")
         stage.wait_recovered()
 
@@ -88,9 +89,8 @@ def zombies(times: int, seconds: float, kind: str = "worker") -> Callable[[Stage
     def script(stage: Stage) -> None:
         names = [process.name for process in stage.cluster.named(kind)]
         for number in range(times):
-            stage.rest(4, 6)
+            stage.rest(3, 5)
             stage.suspend(names[number % len(names)], seconds)
-        stage.rest(4, 6)
         stage.wait_recovered()
 
     return script
@@ -99,7 +99,7 @@ def zombies(times: int, seconds: float, kind: str = "worker") -> Callable[[Stage
 def broker_kills(times: int, away: float = 2.0) -> Callable[[Stage], None]:
     def script(stage: Stage) -> None:
         for _ in range(times):
-            stage.rest(5, 8)
+            stage.rest(3, 5)
             stage.kill_broker(away)
             stage.wait_recovered()
 
@@ -109,7 +109,7 @@ def broker_kills(times: int, away: float = 2.0) -> Callable[[Stage], None]:
 def database_kills(times: int) -> Callable[[Stage], None]:
     def script(stage: Stage) -> None:
         for _ in range(times):
-            stage.rest(4, 7)
+            stage.rest(2, 5)
             stage.kill_database(stage.draw.uniform(0.5, 4))
         stage.rest(2, 3)
 
@@ -191,20 +191,20 @@ LONG: tuple[Scenario, ...] = (
     Scenario(
         "bad-input",
         "10,000 bad records in live traffic",
-        calm(100),
+        calm(60),
         workers=3,
         sinks=1,
         rate=150,
         bad=10_000,
-        bad_seconds=90,
+        bad_seconds=55,
     ),
     Scenario(
         "poison-kills",
         "5 kill -9 among 1,000 bad records",
-        kills(5, low=4, high=8),
+        kills(5, low=3, high=6),
         agents="counter",
         bad=1_000,
-        bad_seconds=40,
+        bad_seconds=25,
     ),
     Scenario("planted-bug", "A bug that hits every record", planted_bug, agents="counter", workers=1, bug="KeyError"),
     *(
