@@ -25,6 +25,8 @@ COMMIT_TIMEOUT_S = 60.0
 HALT_PAUSE_S = (1.0, 30.0)
 MAX_RECORDS = 2000
 MIN_RECORDS = 16
+# The first frame after a restart meets the whole backlog before anything is known about the agent's speed.
+FIRST_RECORDS = 250
 MAX_BUFFER = 3 * MAX_RECORDS
 # The event loop also sends heartbeats and the other partitions' transactions.
 FRAME_SECONDS = 0.1
@@ -62,7 +64,7 @@ class Partition:
         self.mark = Mark({})
         self.delivery: Delivery | None = None
         self.poison = PoisonCounter()
-        self.records_per_frame = MAX_RECORDS
+        self.records_per_frame = FIRST_RECORDS
         self.moved = time.monotonic()
         self._producer: AIOKafkaProducer | None = None
         self._buffer: list[Record] = []
