@@ -80,7 +80,9 @@ class Terminal:
             TextColumn("{task.completed:>7,.0f} of {task.total:,.0f}  {task.fields[rate]:>7,.0f}/s"),
             TimeElapsedColumn(),
         )
-        with Progress(*columns, console=self.err, transient=True) as progress:
+        if not self.err.is_terminal:
+            self.err.print("... replaying the recorded week", soft_wrap=True)
+        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as progress:
             yield progress
 
     def sample(self, prediction: Mapping[str, Any], at: int) -> None:

@@ -65,7 +65,8 @@ def test_an_open_alert_that_becomes_severer_is_the_burst_s() -> None:
 )
 def test_what_is_not_the_burst_s(other: dict[str, Any]) -> None:
     live, told = watched(version(**other))
-    assert live.outcome.burst_alerts == told == []
+    assert live.outcome.burst_alerts == []
+    assert told == []
 
 
 def test_what_opens_before_the_burst_is_counted_apart() -> None:
