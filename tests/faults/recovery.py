@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from confluent_kafka import TopicPartition
 
@@ -100,28 +101,30 @@ class Recovery:
 
     kind: str
     count: int
-    best: float
-    median: float
-    worst: float
+    best: float | None
+    median: float | None
+    worst: float | None
     never: int
 
 
 def recoveries(watch: Watch, faults: list[Fault]) -> list[Recovery]:
+    """Recovery by kind of fault. Faults that came before the last one of their kind was over make a row of their
+    own, "KIND in a row", and count from the last of them.
+    """
     times: dict[str, list[float | None]] = defaultdict(list)
-    for fault in faults:
-        if fault.counted:
-            times[fault.kind].append(watch.recovery(fault))
+    counted = [fault for fault in faults if fault.counted]
+    overtaken = False
+    for fault, following in zip_longest(counted, counted[1:]):
+        seconds = watch.recovery(fault)
+        same = following is not None and following.kind == fault.kind
+        if same and (seconds is None or fault.at + seconds > following.at):
+            overtaken = True
+            continue
+        times[f"{fault.kind} in a row" if overtaken else fault.kind].append(seconds)
+        overtaken = False
     rows = []
     for kind, found in times.items():
-        done = sorted(seconds for seconds in found if seconds is not None) or [float("nan")]
-        rows.append(
-            Recovery(
-                kind,
-                len(found),
-                done[0],
-                done[len(done) // 2],
-                done[-1],
-                sum(seconds is None for seconds in found),
-            )
-        )
+        done = sorted(seconds for seconds in found if seconds is not None)
+        best, median, worst = (done[0], done[len(done) // 2], done[-1]) if done else (None, None, None)
+        rows.append(Recovery(kind, len(found), best, median, worst, len(found) - len(done)))
     return rows

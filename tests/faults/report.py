@@ -44,7 +44,8 @@ def row(result: Result) -> tuple[str, ...]:
 
 
 def recovery_text(one: Recovery) -> str:
-    text = f"{one.kind} {one.best:.1f} / {one.median:.1f} / {one.worst:.1f}"
+    times = [seconds for seconds in (one.best, one.median, one.worst) if seconds is not None]
+    text = " ".join([one.kind, " / ".join(f"{seconds:.1f}" for seconds in times)])
     return f"{text}, {one.never} never" if one.never else text
 
 

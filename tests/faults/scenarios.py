@@ -47,12 +47,14 @@ def kills(times: int, kind: str = "worker", low: float = 2.0, high: float = 5.0)
 
 
 def mixed_kills(times: int, *kinds: str) -> Callable[[Stage], None]:
-    """That many kill -9, each of a random process of a random kind."""
+    """That many kill -9, each of a random process of a random kind; half of them before the last one is over."""
 
     def script(stage: Stage) -> None:
         for _ in range(times):
-            stage.rest(2, 5)
+            stage.rest(1, 4)
             stage.kill(stage.draw.choice(kinds))
+            if stage.draw.random() < 0.5:
+                stage.wait_recovered()
         stage.wait_recovered()
 
     return script
