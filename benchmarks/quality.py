@@ -23,9 +23,6 @@ from models.anomaly import novelty, record, rows
 from models.anomaly.novelty import Novelty
 
 ROOT = Path(__file__).parents[1]
-BESIDE = (ROOT.parent / "NAB", ROOT.parent / "shared" / "data" / "nab")
-"""Where a checkout of NAB is looked for when NAB=DIR does not name one."""
-
 DOCUMENT = ROOT / "docs" / "detectors.md"
 THRESHOLD = 0.5
 QUIET_ROWS = 120
@@ -96,12 +93,13 @@ def score(streams: Sequence[Stream], make: Callable[[], Scorer], tick: Callable[
 
 
 def find_nab(given: str | None) -> Path | None:
-    for folder in [Path(given)] if given else BESIDE:
-        if (folder / "labels" / "combined_windows.json").exists():
-            return folder
-    if given:
+    """The checkout that NAB=DIR names; None where it names none."""
+    if not given:
+        return None
+    folder = Path(given)
+    if not (folder / "labels" / "combined_windows.json").exists():
         raise click.ClickException(f"NAB={given} holds no labels/combined_windows.json; expected a checkout of NAB")
-    return None
+    return folder
 
 
 def line(name: str, streams: Sequence[Stream], scored: Scored) -> tuple[dict[str, Any], list[str]]:
@@ -299,8 +297,9 @@ def main(seeds: int, short: bool) -> None:
     with Progress(console=console, transient=True) as progress:
         if folder is None:
             console.print(
-                "NAB is not here, so its part is left out. To have it: clone the public repository numenta/NAB "
-                "and name its folder: make quality NAB=DIR",
+                "NAB=DIR is not set. Left out: the scores on NAB, by folder and with one setting moved, the size of "
+                "the state, and renewing docs/detectors.md. To have them, clone the public repository numenta/NAB and "
+                "run: make quality NAB=DIR",
                 soft_wrap=True,
             )
         else:

@@ -106,8 +106,8 @@ def pace(step_s: float) -> str:
 
 
 def _warm(run: Run) -> int:
-    """Rows of the warm-up, where every score is 0."""
-    return next((row for row, score in enumerate(run.scores) if score > 0), 0)
+    """Rows of the warm-up, where every score is 0; a detector that learns nothing usual has none."""
+    return 0 if not run.usual else next((row for row, score in enumerate(run.scores) if score > 0), 0)
 
 
 def _series(axes: Axes, times: Dates, values: Any, series: Series, run: Run, unit: str) -> None:
@@ -121,7 +121,7 @@ def _series(axes: Axes, times: Dates, values: Any, series: Series, run: Run, uni
         begin, end = times[episode.begin], times[episode.end]
         pad = max(0.0, least - (end - begin)) / 2
         axes.axvspan(begin - pad, end + pad, color=ALERT, alpha=0.18, linewidth=0, zorder=2)
-        axes.plot(times[episode.peak], values[episode.peak], "o", color=ALERT, markersize=5, zorder=4)
+        axes.plot(times[episode.peak], values[episode.peak], "o", color=ALERT, markersize=5, zorder=4, clip_on=False)
         if begin >= free:
             free = begin + (times[-1] - times[0]) * APART * max(1, len(str(number)) - 0.5)
             axes.annotate(
@@ -155,7 +155,7 @@ def _scores(axes: Axes, times: Dates, scores: Any, threshold: float) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_ylabel("score", color=INK, fontsize=10.5)
     axes.text(
-        1.0, threshold + 0.03, f"threshold {threshold:g}", color=ALERT, fontsize=9, ha="right", va="bottom",
+        0.004, threshold + 0.03, f"threshold {threshold:g}", color=ALERT, fontsize=9, va="bottom",
         transform=axes.get_yaxis_transform(),
     )  # fmt: skip
 

@@ -40,7 +40,7 @@ class Series:
         name: name of the value column.
         others: numeric columns that might have been meant.
         times: epoch milliseconds, ascending.
-        values: None where a value is missing.
+        values: None where a value is missing, NaN or infinite.
         moved: rows that were not in the order of time.
     """
 
@@ -73,6 +73,8 @@ def read(path: Path, time: str | None = None, value: str | None = None) -> Serie
     value = _named(value, columns, path) or _find_value(numeric, rest, path)
     times = _parsed(columns[time], milliseconds, path, time, "an ISO 8601 or epoch time")
     values = _parsed(columns[value], _number, path, value, "a number")
+    if all(number is None for number in values):
+        raise SeriesError(f"{path}: every value in {value!r} is missing; expected numbers")
     timed = [(at, number) for at, number in zip(times, values, strict=True) if at is not None]
     ordered = sorted(timed, key=lambda row: row[0])
     moved = sum(before is not after for before, after in zip(timed, ordered, strict=True))
@@ -104,9 +106,8 @@ def milliseconds(given: Any) -> float | None:
 def _number(given: Any) -> float | None:
     if given is None or (isinstance(given, str) and given.strip().lower() in MISSING):
         return None
-    if isinstance(given, bool):
-        return float(given)
-    return float(given)
+    number = float(given)
+    return number if math.isfinite(number) else None
 
 
 def _columns(path: Path) -> dict[str, Column]:
@@ -136,9 +137,9 @@ def _of_csv(text: str, path: Path) -> dict[str, Column]:
         raise SeriesError(f"{path}: the header names a column twice: {', '.join(names)}")
     if _all(_number, names) or len(names) < 2:
         raise SeriesError(f"{path}: expected a header that names a time and a value column, got {rows[0]}")
-    for line, row in enumerate(rows[1:], 2):
+    for number, row in enumerate(rows[1:], 1):
         if len(row) != len(names):
-            raise SeriesError(f"{path}, row {line}: expected {len(names)} fields, got {len(row)}")
+            raise SeriesError(f"{path}, row {number}: expected {len(names)} fields, got {len(row)}")
     return {name: [row[at] for row in rows[1:]] for at, name in enumerate(names)}
 
 

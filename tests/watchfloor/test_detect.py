@@ -151,6 +151,35 @@ def test_missing_values_and_rows_out_of_order_are_no_obstacle(tmp_path: Path) ->
     assert run(path).exit_code == 0
 
 
+@pytest.mark.parametrize("hole", ["nan", "NaN", "inf", "-Infinity", "null", "N/A", "-", " "])
+def test_what_is_no_number_is_missing(hole: str, tmp_path: Path) -> None:
+    path = tmp_path / "holes.csv"
+    path.write_text(f"time,value\n2025-01-01,{hole}\n2025-01-02,3\n")
+    assert read(path).values == [None, 3.0]
+
+
+def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    path, taken = tmp_path / "cpu.csv", tmp_path / "taken.png"
+    write_csv(path, iso_naive)
+    taken.symlink_to(tmp_path / "no" / "such" / "folder.png")
+    done = run(path, "--out", str(taken))
+    assert done.exit_code == 1
+    assert "cannot be written" in done.stderr
+    assert "Name another place with --out" in " ".join(done.stderr.split())
+
+
+def test_static_limits_have_no_warm_up_to_draw(tmp_path: Path) -> None:
+    path, page = tmp_path / "cpu.csv", tmp_path / "cpu.html"
+    path.write_text(
+        "time,value\n" + "".join(f"{iso_naive(at)},{97 if n > 900 else 20}\n" for n, (at, _) in enumerate(rows()))
+    )
+    assert run(path, "--detector", "static", "--out", str(page)).exit_code == 0
+    assert "over 95" in page.read_text()
+    assert "warm-up" not in page.read_text()
+    assert run(path, "--out", str(page)).exit_code == 0
+    assert "warm-up" in page.read_text()
+
+
 def test_columns_are_found_or_named(tmp_path: Path) -> None:
     path = tmp_path / "host.csv"
     path.write_text("host,occurred_at,cpu_percent,memory_percent\n" + "web-1,2025-03-01T00:00:00Z,5,60\n" * 3)
@@ -166,8 +195,13 @@ WRONG: dict[str, tuple[str, str, list[str]]] = {
     "no such column": ("time,value\n2025-01-01,3\n", "no column 'cpu'; it has time, value", ["--value", "cpu"]),
     "a bad value": ("time,value\n" + "2025-01-01,3\n" * 300 + "2025-01-02,x\n", "row 301: expected a number", []),
     "a bad time": ("time,value\n" + "2025-01-01,3\n" * 300 + "soon,3\n", "row 301: expected an ISO 8601", []),
-    "a short row": ("time,value\n2025-01-01\n", "row 2: expected 2 fields, got 1", []),
+    "a short row": ("time,value\n2025-01-01\n", "row 1: expected 2 fields, got 1", []),
     "no header": ("1,2\n3,4\n", "expected a header", []),
+    "only holes": (
+        "time,value\n2025-01-01,nan\n2025-01-02,\n",
+        "every value in 'value' is missing",
+        ["--value", "value"],
+    ),
     "a twin": ("time,a,a\n1,2,3\n", "names a column twice", []),
     "a wrong quiet time": ("time,value\n", "expected a duration such as 90s", ["--quiet", "soon"]),
     "a wrong picture": ("time,value\n", "ends in .png or .html", ["--out", "x.gif"]),

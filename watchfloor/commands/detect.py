@@ -11,6 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from models.anomaly import DETECTORS
+from models.anomaly.explain import short
 from models.metrics import BY_NAME
 from watchfloor.chart import moment, pace, save, summary
 from watchfloor.episodes import Episode, Quiet, Run, steps
@@ -54,7 +55,11 @@ class QuietType(click.ParamType):
     "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="A score from here on fires."
 )
 @click.option(
-    "--quiet", type=QuietType(), default="1h", show_default=True, help="After an alert no other one opens for so long."
+    "--quiet",
+    type=QuietType(),
+    default="1h",
+    show_default=True,
+    help="After an alert no other one opens for so long: 90s, 15m, 1h, 2d, or a number of rows.",
 )
 @click.option("--unit", help="Of the values, for the picture. The nine host metrics bring theirs.")
 @click.option(
@@ -102,7 +107,10 @@ def command(
     if unit is None:
         unit = known.unit if (known := BY_NAME.get(series.name)) else ""
     with console.status(f"Drawing {out.name}"):
-        save(series, run, out, f"{file.name}: {series.name}", unit, threshold)
+        try:
+            save(series, run, out, f"{file.name}: {series.name}", unit, threshold)
+        except OSError as error:
+            raise click.ClickException(f"{out} cannot be written: {error}. Name another place with --out") from error
     if as_json:
         click.echo(json.dumps(result(file, out, name, threshold, quiet, series, run), indent=1))
     else:
@@ -157,7 +165,7 @@ def show(console: Console, series: Series, run: Run, out: Path) -> None:
     found = len(run.episodes)
     if found:
         table = Table(title=f"{found} alert{'s' * (found > 1)}", title_justify="left", box=None, pad_edge=False)
-        for column in ("#", "begin, UTC", "lasts", "score", "value", ""):
+        for column in ("#", "begin, UTC", "lasts", "score", "value", "why"):
             table.add_column(column, justify="right" if column in ("#", "lasts", "score", "value") else "left")
         for number, episode in enumerate(run.episodes[:SHOWN], 1):
             lasts = (series.times[episode.end] - series.times[episode.begin]) / 1000
@@ -167,7 +175,7 @@ def show(console: Console, series: Series, run: Run, out: Path) -> None:
                 moment(series.times[episode.begin]),
                 pace(lasts) if lasts else "1 sample",
                 f"{run.scores[episode.peak]:.2f}",
-                "" if peak is None else f"{peak:.4g}",
+                "" if peak is None else short(peak),
                 summary(episode),
             )
         Console(highlight=False, width=None if Console().is_terminal else 160).print(table)
