@@ -29,9 +29,13 @@ def burst(folder: Path, seconds: float = SECONDS) -> Iterator[str]:
     rate = WRITERS * MEGABYTES_PER_S
     if shutil.disk_usage(folder).free > SPARE_BYTES + (int(seconds * rate) << 20):
         commands = [["disk", str(seconds), str(folder), str(MEGABYTES_PER_S)]] * WRITERS + commands
-        words += f", up to {rate} MB/s written and synced by {WRITERS} processes"
+        words += f", up to {rate} MB/s written and synced"
     running = [
-        subprocess.Popen(leashed([sys.executable, "-I", "-S", str(LOAD), *command]), stdin=subprocess.DEVNULL)
+        subprocess.Popen(
+            leashed([sys.executable, "-I", "-S", str(LOAD), *command]),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in a terminal is for the demonstration, which ends these
+        )
         for command in commands
     ]
     try:

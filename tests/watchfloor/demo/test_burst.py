@@ -47,3 +47,10 @@ def test_it_ends_by_itself(tmp_path: Path) -> None:
         assert len(mine) >= 2
         until(lambda: all(process.status() == psutil.STATUS_ZOMBIE for process in mine))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path) -> None:
+    before = set(psutil.Process().children())
+    with burst(tmp_path, 60):
+        for process in set(psutil.Process().children()) - before:
+            assert os.getpgid(process.pid) != os.getpgid(0)
