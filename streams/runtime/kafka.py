@@ -94,6 +94,10 @@ async def fetch(source: AIOKafkaConsumer, timeout_s: float) -> dict[TopicPartiti
                     continue
                 try:
                     rows = _drain(result, tp)
+                except Exception:
+                    if drained:
+                        break  # those have moved their positions and would be lost; the next call reads this again
+                    raise
                 finally:
                     del fetcher._records[tp]
                     fetcher._notify(fetcher._wait_consume_future)
