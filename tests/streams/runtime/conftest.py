@@ -1,4 +1,4 @@
-"""A laboratory for one test: its own topics on the run's broker, what is written to them, and engines that read them."""
+"""A laboratory for one test: its own topics on the run's broker, and engines that read them."""
 
 import asyncio
 import itertools
@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from schemas import topics
 from streams.app import build
 from streams.runtime import Agent
-from streams.runtime.engine import Engine
+from streams.runtime.engine import Boot, Engine
 from streams.runtime.frame import InputRecord
 from streams.runtime.mark import MARK_KEY, Mark
 from streams.runtime.metrics import Metrics
@@ -49,9 +49,9 @@ class Lab:
         self.admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
         self.source = prefix + TOPIC.name
 
-    def create(self, *names: str, partitions: int = 1, **config: str) -> None:
+    def create(self, *names: str, partitions: int = 1, config: dict[str, str] | None = None) -> None:
         """Topics by their name without the prefix."""
-        new = [NewTopic(self.prefix + name, partitions, 1, config=config) for name in names]
+        new = [NewTopic(self.prefix + name, partitions, 1, config=config or {}) for name in names]
         for made in self.admin.create_topics(new, operation_timeout=20).values():
             made.result(30)
         wanted = {self.prefix + name for name in names}
@@ -128,6 +128,7 @@ class Lab:
         """The agent under Faust in this process, stopped gracefully at the end."""
         app = build([agent or tally()], servers=self.servers, prefix=self.prefix, data=self.data, **options)
         app.finalize()
+        assert isinstance(app.boot_strategy, Boot)
         (engine,) = app.boot_strategy.engines
         await app.start()
         try:

@@ -126,7 +126,7 @@ async def test_it_reads_what_an_ordinary_client_reads(lab: Lab) -> None:
     lab.write(NAME, odd)
     lab.write(NAME, rows(300), **{"compression.type": "gzip"})
     await transaction(lab, "a", [rows(20), rows(20)], commit=False)
-    await transaction(lab, "a", [rows(20, 100), odd], commit=True)
+    await transaction(lab, "a", [rows(20, 100), [*odd[:2], *odd[3:]]], commit=True)
     # Two open at the same time: the aborted one begins before and ends after the committed one.
     first = AIOKafkaProducer(bootstrap_servers=lab.servers, transactional_id=lab.prefix + "b")
     await first.start()
@@ -142,7 +142,7 @@ async def test_it_reads_what_an_ordinary_client_reads(lab: Lab) -> None:
     await first.stop()
     found = await all_of(lab)
     assert found == await asyncio.to_thread(ordinary, lab)
-    assert len(found) == 5 + 300 + 20 + 5 + 10 + 5 + 1
+    assert len(found) == 5 + 300 + 20 + 4 + 10 + 5 + 1
     assert not [one for one in found if one[3] == b"never"]
     assert [one[2:] for one in found[:5]] == [(one.key, one.value, tuple(one.headers)) for one in odd]
 
@@ -159,7 +159,7 @@ async def test_it_starts_in_the_middle_of_a_batch(lab: Lab) -> None:
 
 
 async def test_records_beyond_the_fetch_size_come_one_after_the_other(lab: Lab) -> None:
-    lab.create(NAME, **{"max.message.bytes": "16000000"})
+    lab.create(NAME, config={"max.message.bytes": "16000000"})
     big = [
         InputRecord(b"big", bytes([n]) * size, 1_790_000_000_000, 0)
         for n, size in enumerate((10, 2_000_000, 10, 9_000_000, 10))
@@ -227,17 +227,12 @@ async def test_what_was_taken_is_delivered_although_another_partition_fails(lab:
         # In this order, so that the good one is taken before the other fails.
         fetcher._records = {plain: fetcher._records[plain], broken: fetcher._records[broken]}
         damage(fetcher._records[broken])
-        found = []
-        failed = 0
+        found: list[Record] = []
         async with asyncio.timeout(20):
             while len(found) < 60:
-                try:
-                    for taken in (await kafka.fetch(source, 0.2)).values():
-                        found += taken
-                except UnsupportedCodecError:
-                    failed += 1
-    assert failed == 1
-    assert len(found) == 60
+                for taken in (await kafka.fetch(source, 0.2)).values():
+                    found += taken
+    assert sorted(one.offset for one in found) == sorted([*range(50), *range(10)])
 
 
 def write(lab: Lab, tp: TopicPartition, made: Iterable[InputRecord]) -> None:
@@ -280,13 +275,14 @@ async def test_a_fetch_loop_that_has_ended_is_an_error(lab: Lab) -> None:
     lab.create(NAME)
     async with reading(lab) as source:
         source.assign([TopicPartition(lab.prefix + NAME, 0)])
-        source._fetcher.error_future.set_result(None)
+        source._fetcher.error_future.cancel()
+        await asyncio.wait([source._fetcher.error_future], timeout=5)
         with pytest.raises(RuntimeError, match="fetch loop has ended"):
             await kafka.fetch(source, 0.1)
 
 
 async def test_a_transaction_carries_rows_of_every_size_in_order(lab: Lab) -> None:
-    lab.create(NAME, "others", partitions=2, **{"max.message.bytes": "16000000"})
+    lab.create(NAME, "others", partitions=2, config={"max.message.bytes": "16000000"})
     outputs: dict[tuple[str, int], list[Row]] = {
         (lab.prefix + NAME, 0): [(b"k%d" % n, b"v" * (n % 700)) for n in range(9000)],
         (lab.prefix + NAME, 1): [(None, b"a"), (b"b", None), (b"", b""), (b"big", b"x" * 5_000_000), (b"c", b"d")],
@@ -306,10 +302,13 @@ async def test_a_transaction_carries_rows_of_every_size_in_order(lab: Lab) -> No
 
 
 async def test_a_transaction_that_fails_is_never_seen(lab: Lab) -> None:
-    lab.create(NAME, "small", **{"max.message.bytes": "1000"})
+    lab.create(NAME, "small", config={"max.message.bytes": "1000"})
     target = kafka.producer(lab.servers, lab.prefix + "writer", 10_000)
     await target.start()
-    both = {(lab.prefix + NAME, 0): [(b"a", b"b")], (lab.prefix + "small", 0): [(b"big", b"x" * 5000)]}
+    both: dict[tuple[str, int], list[Row]] = {
+        (lab.prefix + NAME, 0): [(b"a", b"b")],
+        (lab.prefix + "small", 0): [(b"big", b"x" * 5000)],
+    }
     with pytest.raises(Exception, match=r"(?i)large|size"):
         await kafka.transact(target, both, 30.0)
     await target.stop()
