@@ -1,6 +1,7 @@
 """One topic partition on its way to the tables: what is buffered, what is planned, what is stored. No I/O."""
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -26,6 +27,7 @@ class Range:
     partition: "Partition"
     position: Position
     messages: list[Message]
+    bytes: int
 
     @property
     def first(self) -> int:
@@ -68,6 +70,11 @@ class Partition:
         """Everything up to the log's end is stored, and so is the progress."""
         return self._end is not None and not self.messages and self.under_way is None and not self.unsaved
 
+    @property
+    def waiting_since(self) -> float:
+        """When the first of the waiting messages was read, in the clock's seconds; 0 when there is none."""
+        return self._waiting_since or 0.0
+
     def due(self, enough: Size, linger_s: float) -> bool:
         """Whether a range should be cut now: it is enough, or old enough, or was planned before a crash."""
         if self.under_way is not None:
@@ -86,13 +93,14 @@ class Partition:
             last = self.position.planned_last
             count = sum(1 for message in self.messages if message.offset() <= last)
         else:
-            sizes = accumulate(map(len, self.messages[: most.rows]))
-            count = max(1, sum(1 for size in sizes if size <= most.bytes))
+            sizes = list(accumulate(map(len, self.messages[: most.rows])))
+            count = max(1, bisect_right(sizes, most.bytes))
             self.position = self.position.plan(self.messages[count - 1].offset())
         taken, self.messages = self.messages[:count], self.messages[count:]
-        self.bytes -= sum(map(len, taken))
+        size = sum(map(len, taken))
+        self.bytes -= size
         self._waiting_since = self._clock() if self.messages else None
-        self.under_way = Range(self, self.position, taken)
+        self.under_way = Range(self, self.position, taken, size)
         return self.under_way
 
     def stored(self) -> None:

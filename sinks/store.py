@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -92,7 +92,9 @@ class Store:
         client = self.client()
         settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
         try:
-            client.raw_insert(f"{quoted(self.database)}.{quoted(table)}", columns, native, settings, "Native")
+            # As a view, the client sends the block as it is; of bytes it would make a copy behind the statement.
+            block = cast(BinaryIO, memoryview(native))
+            client.raw_insert(f"{quoted(self.database)}.{quoted(table)}", columns, block, settings, "Native")
         except (ClickHouseError, HTTPError, OSError) as error:
             raise sorted_error(error) from error
 

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -18,7 +18,7 @@ from sinks.errors import LostTrack, Mismatch, SinkStopped, Unavailable
 from sinks.figures import Figures
 from sinks.flush import Flush, Interrupted
 from sinks.letters import Letters
-from sinks.partition import Partition, Size
+from sinks.partition import Partition, Range, Size
 from sinks.preflight import preflight
 from sinks.progress import Position, Progress, recreated
 from sinks.store import Store
@@ -30,6 +30,8 @@ INSERTS_PER_S = 15  # of all tables together, plans included; ClickHouse likes f
 LONGEST_LINGER_S = 10.0
 ENOUGH = Size(rows=10_000, bytes=16 << 20)  # a range is cut when so much waits,
 MOST = Size(rows=50_000, bytes=48 << 20)  # and takes at most so much
+FLUSHES = 2  # under way at a time: one plans and encodes while the other waits for its inserts,
+FLUSH_BYTES = 24 << 20  # so one flush leaves further ranges to the next when it has so much
 BUFFER_BYTES = 64 << 20
 FETCH_KBYTES = 32 << 10  # read ahead by the client library
 CONSUME = 5_000
@@ -69,9 +71,8 @@ class Sink:
         self._letters = Letters(options.servers, options.prefix)
         self._stopping = threading.Event()
         self._flush = Flush(store, self._progress, self._letters, figures, self._stopping, options.refusals)
-        self._flusher = ThreadPoolExecutor(1, "flush")
-        self._under_way: Future[int] | None = None
-        self._cut: list[Partition] = []
+        self._flusher = ThreadPoolExecutor(FLUSHES, "flush")
+        self._under_way: list[tuple[Future[int], list[Partition]]] = []
         self._next_flush = 0.0
         self._next_beat = 0.0
         self._next_topic_check = 0.0
@@ -105,9 +106,10 @@ class Sink:
 
     def run(self) -> None:
         """Raises SinkStopped when a person is needed."""
-        # Tens of thousands of messages wait at a time: looking through them for garbage costs a tenth of the CPU.
+        # Tens of thousands of messages wait at a time: looking through them for garbage costs a tenth of the CPU, so
+        # that is done with each beat only.
         gc.freeze()
-        gc.set_threshold(100_000, 20, 100)
+        gc.disable()
         try:
             self._flush.patiently(self._preflight)
             self._await_topics()
@@ -125,6 +127,8 @@ class Sink:
             self._flusher.shutdown(wait=True)
             self._flush.close()
             self._consumer.close()
+            gc.enable()
+            gc.unfreeze()
 
     def _preflight(self) -> None:
         problems = preflight(self._store)
@@ -139,7 +143,7 @@ class Sink:
             )
 
     def _finished(self) -> bool:
-        if not self._options.once or not self._assigned or self._under_way is not None:
+        if not self._options.once or not self._assigned or self._under_way:
             return False
         return all(partition.drained for partition in self._partitions.values())
 
@@ -153,9 +157,10 @@ class Sink:
             self._check_topics()
         if now >= self._next_beat:
             self._next_beat = now + BEAT_S
+            gc.collect()
             for partition in self._partitions.values():
                 partition.beat()
-        if self._under_way is None and now >= self._next_flush:
+        if len(self._under_way) < FLUSHES and now >= self._next_flush:
             self._start_flush()
         if now >= self._next_figures:
             self._next_figures = now + FIGURES_S
@@ -165,16 +170,16 @@ class Sink:
         buffered = sum(partition.bytes for partition in self._partitions.values())
         self._figures.buffered.set(buffered)
         now = time.monotonic()
-        if buffered > BUFFER_BYTES and self._under_way is not None:
+        if buffered > BUFFER_BYTES and self._under_way:
             if now - self._last_read < PATIENCE_S:
-                self._finish_flush(wait_s=0.1)
+                self._finish_flush(wait_s=0.1, one=True)
                 return
             self._pause()
         elif self._paused and buffered < BUFFER_BYTES // 2:
             self._resume()
         self._last_read = now
         last: tuple[str | None, int | None] = None, None
-        run: list[batch.Message] = []
+        run: list[Message] = []
         for message in self._consumer.consume(CONSUME, timeout=0.1):
             error = message.error()
             place = message.topic(), message.partition()
@@ -182,16 +187,16 @@ class Sink:
                 self._take(last, run)
                 last, run = place, []
             if error is None:
-                run.append(cast(batch.Message, message))
+                run.append(message)
             else:
                 self._on_error(message, error)
         self._take(last, run)
 
-    def _take(self, place: tuple[str | None, int | None], run: list[batch.Message]) -> None:
+    def _take(self, place: tuple[str | None, int | None], run: list[Message]) -> None:
         """Messages that follow each other in one partition."""
         partition = self._partitions.get((place[0] or "", place[1] or 0))
         if run and partition is not None:
-            partition.add(run)
+            partition.add(cast(list[batch.Message], run))
 
     def _on_error(self, message: Message, error: KafkaError) -> None:
         partition = self._partitions.get((message.topic() or "", message.partition() or 0))
@@ -213,36 +218,41 @@ class Sink:
 
     def _start_flush(self) -> None:
         linger = min(max(self._options.flush_s, self._streams() / INSERTS_PER_S), LONGEST_LINGER_S)
-        ranges = [each.cut(MOST) for each in self._partitions.values() if each.due(ENOUGH, linger)]
+        due = sorted(
+            (each for each in self._partitions.values() if each.due(ENOUGH, linger)),
+            key=lambda each: each.waiting_since,
+        )
+        ranges: list[Range] = []
+        for each in due:
+            if sum(one.bytes for one in ranges) < FLUSH_BYTES:
+                ranges.append(each.cut(MOST))
         cut = {id(each.partition) for each in ranges}
         others = [each for each in self._partitions.values() if each.unsaved and id(each) not in cut]
-        waited = time.monotonic() - self._last_save >= SAVE_S or self._options.once
+        waited = time.monotonic() - self._last_save >= SAVE_S or (self._options.once and not self._under_way)
         if not ranges and not (others and waited):
             return
         self._last_save = time.monotonic()
         for partition in (*others, *(each.partition for each in ranges)):
             partition.unsaved = False
-        self._cut = [each.partition for each in ranges]
-        self._next_flush = time.monotonic()
-        self._under_way = self._flusher.submit(self._flush.run, ranges, [each.position for each in others])
+        self._next_flush = max(self._next_flush, time.monotonic())
+        stored = self._flusher.submit(self._flush.run, ranges, [each.position for each in others])
+        self._under_way.append((stored, [each.partition for each in ranges]))
 
     def _streams(self) -> int:
         """Inserts that a flush of everything that waits would make."""
         return 1 + sum(len(each.route.tables) for each in self._partitions.values() if each.messages)
 
-    def _finish_flush(self, wait_s: float) -> None:
-        if self._under_way is None:
-            return
-        try:
-            inserts = self._under_way.result(wait_s)
-        except TimeoutError:
-            return
-        self._under_way = None
-        for partition in self._cut:
-            partition.stored()
-        self._cut = []
-        # Plans without rows are not urgent: together with the rest they keep the rate.
-        self._next_flush += inserts / INSERTS_PER_S
+    def _finish_flush(self, wait_s: float, one: bool = False) -> None:
+        """Take note of the flushes that are done within `wait_s`, or at the first that is when `one` is enough."""
+        wait([flush for flush, _ in self._under_way], wait_s, FIRST_COMPLETED if one else ALL_COMPLETED)
+        done = [each for each in self._under_way if each[0].done()]
+        for each in done:
+            self._under_way.remove(each)
+            inserts = each[0].result()
+            for partition in each[1]:
+                partition.stored()
+            # Plans without rows are not urgent: together with the rest they keep the rate.
+            self._next_flush += inserts / INSERTS_PER_S
 
     def _save(self, partitions: Iterable[Partition]) -> None:
         """Note what is stored, if ClickHouse takes it now: it only spares the next owner some work."""

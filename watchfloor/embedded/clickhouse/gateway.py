@@ -7,7 +7,7 @@ import hmac
 import secrets
 import threading
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from aiohttp import web
 from watchfloor.embedded.clickhouse.encodings import decompress
 from watchfloor.embedded.clickhouse.errors import DatabaseError
 from watchfloor.embedded.clickhouse.requests import Database, External, Request
+from watchfloor.embedded.clickhouse.statements import awaits_data
 
 THREADS = 16
 MAX_REQUESTS = 256  # running and waiting; more are refused with a 503 which clients retry
@@ -173,7 +174,7 @@ class Gateway:
                 48, "compress=1 and decompress=1 are not supported; use Content-Encoding", "NOT_IMPLEMENTED"
             )
         files: dict[str, bytes] = {}
-        body = b""
+        chunks: list[bytes] = []
         if http.content_type == "multipart/form-data":
             for name, part in (await http.post()).items():
                 if isinstance(part, web.FileField):
@@ -181,20 +182,17 @@ class Gateway:
                 else:
                     given[name] = part.decode() if isinstance(part, bytes | bytearray) else part
         elif http.body_exists:
-            body = await http.read()
+            chunks = await _chunks(http)
             encoding = http.headers.get("Content-Encoding", "identity").lower()
             if encoding != "identity":
                 loop = asyncio.get_running_loop()
-                body = await loop.run_in_executor(self._pool, decompress, body, encoding, MAX_BODY)
-        query = given.get("query", "").encode("utf-8", "surrogateescape")
-        return _request(
-            http.method,
-            user,
-            query_id,
-            given,
-            query + b"\n" + body if query and body else query or body,
-            files,
-        )
+                chunks = [await loop.run_in_executor(self._pool, decompress, b"".join(chunks), encoding, MAX_BODY)]
+        statement = given.get("query", "").encode("utf-8", "surrogateescape")
+        if awaits_data(statement):
+            return _request(http.method, user, query_id, given, statement, files, chunks)
+        body = b"".join(chunks)
+        whole = statement + b"\n" + body if statement and body else statement or body
+        return _request(http.method, user, query_id, given, whole, files)
 
     async def _run(self, http: web.Request, request: Request, headers: dict[str, str], tag: str) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
@@ -244,6 +242,18 @@ class Gateway:
         )
 
 
+async def _chunks(http: web.Request) -> list[bytes]:
+    """The body in the pieces in which it came: put together, a large insert would be copied three times."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in http.content.iter_any():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise web.HTTPRequestEntityTooLarge(MAX_BODY, size)
+        chunks.append(chunk)
+    return chunks
+
+
 async def _pong(_: web.Request) -> web.StreamResponse:
     return web.Response(text="Ok.\n")
 
@@ -255,6 +265,7 @@ def _request(
     given: Mapping[str, str],
     statement: bytes,
     files: Mapping[str, bytes],
+    data: Sequence[bytes] = (),
 ) -> Request:
     externals = tuple(
         External(
@@ -270,6 +281,7 @@ def _request(
         user=user,
         query_id=query_id,
         statement=statement,
+        data=data,
         settings={
             name: value
             for name, value in given.items()

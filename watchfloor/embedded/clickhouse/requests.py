@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,7 @@ class Request:
     user: str
     query_id: str
     statement: bytes
+    data: Sequence[bytes] = ()  # of an INSERT whose statement came apart from them
     settings: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     externals: tuple[External, ...] = ()
@@ -128,13 +129,13 @@ class Database:
             refuse_files(table.structure.encode())
             connection.query(f"CREATE OR REPLACE TEMPORARY TABLE {identifier(table.name)} ({table.structure})", "TSV")
             head = f"INSERT INTO {identifier(table.name)}"
-            _insert(connection, Insert(head, "", identifier(table.format), memoryview(table.data)), {})
+            _insert(connection, Insert(head, "", identifier(table.format), memoryview(b"")), {}, [table.data])
         apply_settings(connection, readonly)
 
         insert = None if request.readonly else split_insert(request.statement)
         refuse_files(request.statement if insert is None else (insert.head + insert.settings).encode())
         if insert is not None:
-            done = _insert(connection, insert, request.parameters)
+            done = _insert(connection, insert, request.parameters, [insert.data, *request.data])
             summary = _headers(None, started, written_rows=done.rows_written(), written_bytes=done.bytes_written())
             emit(summary, b"", True)
             return
@@ -166,13 +167,13 @@ class Database:
         emit(summary, result.bytes(), True)
 
 
-def _insert(connection: Any, insert: Insert, parameters: Mapping[str, str]) -> Any:
+def _insert(connection: Any, insert: Insert, parameters: Mapping[str, str], data: Iterable[bytes | memoryview]) -> Any:
     """Have the engine read the data from a file in memory.
 
     Not as part of the statement: its parser ends inline data at the first blank line and runs the rest as SQL. And
     not through send_insert(): that reports success for blocks which the table then refuses (constraints, memory).
     """
-    with _file_of(insert.data) as path:
+    with _file_of(data) as path:
         return connection.query(
             f"{insert.head} FROM INFILE '{path}' COMPRESSION 'none' {insert.settings} FORMAT {insert.format}",
             "TSV",
@@ -181,16 +182,16 @@ def _insert(connection: Any, insert: Insert, parameters: Mapping[str, str]) -> A
 
 
 @contextmanager
-def _file_of(data: memoryview) -> Iterator[str]:
+def _file_of(data: Iterable[bytes | memoryview]) -> Iterator[str]:
     """The path of a file that holds the data as long as the block lasts."""
     if hasattr(os, "memfd_create"):
         with open(os.memfd_create("insert"), "wb") as file:
-            file.write(data)
+            file.writelines(data)
             file.flush()
             yield f"/proc/self/fd/{file.fileno()}"
     else:
         with tempfile.NamedTemporaryFile(prefix="insert") as named:
-            named.write(data)
+            named.writelines(data)
             named.flush()
             yield named.name
 

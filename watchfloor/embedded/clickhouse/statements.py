@@ -80,6 +80,12 @@ def split_insert(statement: bytes) -> Insert | None:
     return None
 
 
+def awaits_data(statement: bytes) -> bool:
+    """Whether it is an INSERT whose data come apart from it."""
+    insert = split_insert(statement)
+    return insert is not None and not bytes(insert.data).strip()
+
+
 def output_format(statement: bytes, default: str) -> str:
     """The format that the statement's last FORMAT clause names, else the default."""
     if b"format" not in statement.lower():
