@@ -94,6 +94,43 @@ def test_at_a_second_a_blip_is_no_news_and_a_burst_is_within_5_seconds() -> None
     assert next(at for at, score in enumerate(scores) if score >= 0.5) < 5
 
 
+def test_how_far_out_is_news() -> None:
+    """Over noise of 20 +- 3, one sample of 33 is, on every series; 31 mostly is not."""
+    found = {31.0: 0, 33.0: 0}
+    for seed in range(12):
+        novelty = detector()
+        feed(novelty, noise(seed, 2000), 5 * MINUTE)
+        parts = dict(novelty.changes())
+        for value in found:
+            restored = detector()
+            restored.load(parts.get)
+            found[value] += feed(restored, [value], 5 * MINUTE)[0] >= 0.5
+    assert found[33.0] >= 11
+    assert found[31.0] <= 6
+
+
+def test_a_young_series_is_doubted() -> None:
+    """The first day of a value that wanders: new heights all day, and few samples that fire."""
+    fired = 0
+    for seed in range(20):
+        chance = random.Random(seed)
+        level, values = 0.0, []
+        for _ in range(1440):
+            level += chance.gauss(0, 0.2) - level * 0.002
+            values.append(50 + level + chance.gauss(0, 0.5))
+        fired += sum(score >= 0.5 for score in feed(detector(), values))
+    assert fired / 20 < 10
+
+
+def test_the_first_incident_does_not_hide_the_next() -> None:
+    for seed in range(12):
+        novelty = detector()
+        feed(novelty, noise(seed, 3000), 5 * MINUTE)
+        assert feed(novelty, [95.0] * 3, 5 * MINUTE)[0] > 0.9
+        feed(novelty, noise(seed + 50, 288), 5 * MINUTE)
+        assert feed(novelty, [45.0], 5 * MINUTE)[0] > 0.9
+
+
 def test_at_a_minute_one_sample_is_enough() -> None:
     novelty = detector()
     feed(novelty, noise(6, 3000))
