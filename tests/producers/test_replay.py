@@ -306,12 +306,12 @@ def test_wrong_use_is_said(tmp_path: Path, arguments: list[str], code: int, text
 
 
 @pytest.mark.kafka
-def test_an_interrupted_replay_says_how_far_it_came(
+def test_an_interrupted_replay_says_how_far_it_came_and_how_to_go_on(
     kafka: str, topics: str, written: Callable[[], list[Message]], tmp_path: Path
 ) -> None:
     path = write(tmp_path / "a.jsonl", [row(0, host="waits"), row(1, occurred_at=NOON + 3_600_000)])
     where = {"WATCHFLOOR_KAFKA": kafka, "WATCHFLOOR_PREFIX": topics, "WATCHFLOOR_HOME": str(tmp_path)}
-    process = replay(path, "--speed", "1x", "--json", **where)
+    process = replay(path, "--shift-to-now", "--speed", "1x", "--json", **where)
     # Once its first record is published it waits an hour for the next one.
     until(lambda: any(message.key() == b"acme|waits" for message in written()), 60)
     process.send_signal(signal.SIGTERM)
@@ -319,3 +319,5 @@ def test_an_interrupted_replay_says_how_far_it_came(
     assert process.returncode == 130, errors
     summary = json.loads(output)
     assert (summary["published"], summary["stopped"]) == (1, True)
+    end = NOON + 3_600_000 + summary["shift_ms"]
+    assert f"the same command with --end-at {end} instead of --shift-to-now" in errors

@@ -139,6 +139,10 @@ def command(
             + (f"; {summary.skipped:,} bad lines are in {rejects}" if summary.skipped else "")
         )
     if summary.stopped:
+        again = "the same command again"
+        if shift_to_now:  # another now would make other events of them
+            again = f"the same command with --end-at {end} instead of --shift-to-now"
+        click.echo(f"To go on: {again}; what was published already is dropped as repeats.", err=True)
         sys.exit(STOPPED)
 
 
@@ -161,6 +165,7 @@ def bar(terminal: Console) -> Progress:
         TimeRemainingColumn(),
         console=terminal,
         transient=True,
+        disable=not terminal.is_terminal,
     )
 
 
