@@ -51,13 +51,12 @@ def process(frame: Frame) -> None:
     """The same step as everywhere, over a frame."""
     METER.begin()
     events = frame.decode()
-    get, put, step, encode = frame.state.get, frame.state.put, work.step, OUTPUT.codec.encode
+    persons, step, encode = frame.state.values(PERSON), work.step, OUTPUT.codec.encode
     rows = []
     for record, event in zip(frame.records, events, strict=True):
         key = record.key
         assert key is not None
-        state, prediction = step(get(key, PERSON) or work.ZERO, event)
-        put(key, PERSON, state)
+        persons[key], prediction = step(persons[key] or work.ZERO, event)
         rows.append((key, encode(prediction)))
     frame.send_encoded(OUTPUT, rows)
     METER.add(len(events))

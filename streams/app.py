@@ -1,5 +1,6 @@
 """The Faust app of a worker."""
 
+import gc
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,8 @@ import faust
 from streams.runtime.agent import Agent
 from streams.runtime.engine import Engine
 from streams.runtime.metrics import Metrics
+
+GC_THRESHOLD = 100_000
 
 
 def build(
@@ -50,5 +53,8 @@ def build(
 def serve(app: faust.App, loglevel: int = logging.INFO) -> None:
     """Run the app until it is told to stop (SIGINT, SIGTERM). Does not return."""
     app.finalize()
+    # A frame makes tens of thousands of objects, none of them in a cycle; at the usual threshold the collector
+    # looks at them dozens of times.
+    gc.set_threshold(GC_THRESHOLD, 20, 100)
     worker = faust.Worker(app, loglevel=loglevel, override_logging=False, redirect_stdouts=False, console_port=0)
     worker.execute_from_commandline()

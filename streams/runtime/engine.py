@@ -259,5 +259,5 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         for (topic, _), rows in frame.outputs.items():
             metrics.outputs.labels(name, topic).inc(len(rows))
         metrics.changelog_bytes.labels(name).inc(
-            sum(len(key) + len(raw) for key, raw in frame.changes.items() if raw is not None)
+            sum(map(len, frame.changes)) + sum(len(raw) for raw in frame.changes.values() if raw)
         )

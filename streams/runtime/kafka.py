@@ -20,7 +20,7 @@ from streams.runtime.frame import Record, Row
 
 REQUEST_TIMEOUT_S = 30.0
 TOPIC_TIMEOUT_S = 30.0
-FETCH_BYTES = 256 * 1024
+FETCH_BYTES = 512 * 1024
 BATCH_BYTES = 900_000
 # Around a record that does not fit an ordinary batch: headers of record and batch.
 RECORD_OVERHEAD = 1024

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT_S = 3.0
 COMMIT_TIMEOUT_S = 60.0
 HALT_PAUSE_S = (1.0, 30.0)
-MAX_RECORDS = 2000
+MAX_RECORDS = 4000
 MIN_RECORDS = 16
 # The first frame after a restart meets the whole backlog before anything is known about the agent's speed.
 FIRST_RECORDS = 250
-MAX_BUFFER = 3 * MAX_RECORDS
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+# What may wait here, in frames.
+BUFFER_FRAMES = 3
 # The event loop also sends heartbeats and the other partitions' transactions.
 FRAME_SECONDS = 0.1
 
@@ -68,6 +70,7 @@ class Partition:
         self.moved = time.monotonic()
         self._producer: AIOKafkaProducer | None = None
         self._buffer: list[Record] = []
+        self._bytes = 0
         self._expected: int | None = None
         self._paused = False
         self._wake = asyncio.Event()
@@ -101,11 +104,17 @@ class Partition:
             if not records:
                 return
         self._buffer += records
+        self._bytes += sum(len(record.value or b"") for record in records)
         self._expected = records[-1].offset + 1
         self._wake.set()
-        if len(self._buffer) >= MAX_BUFFER and not self._paused:
+        if not self._paused and self._waiting >= BUFFER_FRAMES:
             self._paused = True
             self.engine.consumer.pause(self.tp)
+
+    @property
+    def _waiting(self) -> float:
+        """How many full frames wait here."""
+        return max(len(self._buffer) / MAX_RECORDS, self._bytes / MAX_FRAME_BYTES)
 
     def assigned(self) -> None:
         """A new assignment still holds this partition; the client has forgotten its position and its pause."""
@@ -137,9 +146,12 @@ class Partition:
             await self._wake.wait()
         if self._stopping:
             return []
-        size = self.records_per_frame
+        waiting = len(self._buffer)
+        # Of large records fewer: by their mean size, as no frame need be cut to the byte.
+        size = min(self.records_per_frame, max(1, waiting * MAX_FRAME_BYTES // max(1, self._bytes)))
         records, self._buffer = self._buffer[:size], self._buffer[size:]
-        if self._paused and len(self._buffer) < MAX_BUFFER // 2:
+        self._bytes = self._bytes * len(self._buffer) // waiting
+        if self._paused and self._waiting < BUFFER_FRAMES / 2:
             self._paused = False
             try:
                 self.engine.consumer.resume(self.tp)
@@ -238,7 +250,7 @@ class Partition:
         self.store, self.mark = Store(restored.entries), mark
         # Otherwise every restart of a worker with a bug would give the dead letters a few records more.
         self.poison.streak = mark.poison
-        self._buffer, self._paused, self._expected = [], False, offset
+        self._buffer, self._bytes, self._paused, self._expected = [], 0, False, offset
         self.moved = time.monotonic()
         self._seek()
         engine.metrics.partitions.labels(engine.agent.name).inc()
@@ -253,7 +265,7 @@ class Partition:
             self.engine.metrics.partitions.labels(self.agent.name).dec()
             self._expected = None
             self._seek()
-        self._buffer, self.delivery = [], None
+        self._buffer, self._bytes, self.delivery = [], 0, None
         producer, self._producer = self._producer, None
         if producer is not None:
             stop = asyncio.ensure_future(producer.stop())

@@ -39,8 +39,9 @@ class Part(Generic[T]):
         object.__setattr__(self, "suffix", SEPARATOR + self.name.encode("ascii") + SEPARATOR)
         object.__setattr__(self, "head", bytes([self.version]))
 
-    def encode(self, value: T) -> bytes:
-        return self.head + self.pack(value)
+    def full(self, place: bytes | tuple[bytes, bytes]) -> bytes:
+        """Key in the changelog, of a record key or a (record key, sub-key)."""
+        return place + self.suffix if isinstance(place, bytes) else self.suffix.join(place)
 
     def decode(self, raw: bytes) -> T:
         """Raises StateVersionError for a format that this release does not read."""
@@ -95,37 +96,63 @@ class Store:
                 committed[key] = raw
 
 
+class Values(dict[Any, Any]):
+    """The values of one part as a frame sees and changes them, by record key or by (record key, sub-key).
+
+    `values[key]` is None where there is none; `values[key] = value` changes it, None deletes it. Only these two are for
+    use: plain dictionary accesses, because agents make millions of them.
+    """
+
+    __slots__ = ("_committed", "_part")
+
+    def __init__(self, part: Part[Any], committed: dict[bytes, bytes]) -> None:
+        self._part = part
+        self._committed = committed
+
+    def __missing__(self, place: bytes | tuple[bytes, bytes]) -> Any:
+        part = self._part
+        raw = self._committed.get(part.full(place))
+        value = None if raw is None else part.decode(raw)
+        self[place] = value
+        return value
+
+    def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """What is not as it is stored; a value that was changed in place, too."""
+        part, committed = self._part, self._committed
+        full, head, pack, stored = part.full, part.head, part.pack, committed.get
+        for place, value in self.items():
+            key = full(place)
+            raw = None if value is None else head + pack(value)
+            if raw != stored(key):
+                yield key, raw
+
+
 class State:
     """What one frame sees: the committed state under its own changes."""
 
-    __slots__ = ("_changed", "_store", "_touched", "_values")
+    __slots__ = ("_store", "_touched", "_values")
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._values: dict[bytes, Any] = {}
-        self._changed: dict[bytes, Part[Any]] = {}
+        self._values: dict[str, Values] = {}
         self._touched: dict[tuple[bytes, type[Any]], Live] = {}
 
+    def values(self, part: Part[Any]) -> Values:
+        """All values of a part, for many accesses in a loop."""
+        found = self._values.get(part.name)
+        if found is None:
+            found = self._values[part.name] = Values(part, self._store.committed)
+        return found
+
     def get(self, key: bytes, part: Part[T], sub: bytes = b"") -> T | None:
-        """The value under a record key, None when there is none. Do not change it in place: put it."""
-        full = key + part.suffix + sub
-        try:
-            return cast("T | None", self._values[full])
-        except KeyError:
-            raw = self._store.committed.get(full)
-            value = None if raw is None else part.decode(raw)
-            self._values[full] = value
-            return value
+        """The value under a record key, None when there is none."""
+        return cast("T | None", self.values(part)[(key, sub) if sub else key])
 
     def put(self, key: bytes, part: Part[T], value: T, sub: bytes = b"") -> None:
-        full = key + part.suffix + sub
-        self._values[full] = value
-        self._changed[full] = part
+        self.values(part)[(key, sub) if sub else key] = value
 
     def delete(self, key: bytes, part: Part[Any], sub: bytes = b"") -> None:
-        full = key + part.suffix + sub
-        self._values[full] = None
-        self._changed[full] = part
+        self.values(part)[(key, sub) if sub else key] = None
 
     def live(self, key: bytes, kind: type[L]) -> L:
         """The live object of a record key; it may be changed in place."""
@@ -155,11 +182,9 @@ class State:
 
     def changes(self) -> dict[bytes, bytes | None]:
         """Every changed entry as stored, None for a deleted one. To be called once, when the frame is done."""
-        values = self._values
         out: dict[bytes, bytes | None] = {}
-        for full, part in self._changed.items():
-            value = values[full]
-            out[full] = None if value is None else part.head + part.pack(value)
+        for values in self._values.values():
+            out.update(values.changes())
         for (key, kind), found in self._touched.items():
             start = key + SEPARATOR + kind.name.encode("ascii") + SEPARATOR
             head = bytes([kind.version])

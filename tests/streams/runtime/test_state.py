@@ -74,10 +74,27 @@ def test_state_is_a_mapping_whose_changes_wait_for_the_commit(operations: Ops) -
 
 
 def test_an_entry_is_its_key_and_one_version_byte_before_the_value() -> None:
-    state = State(Store())
+    state = State(Store({b"acme|web\xffother\xff": b"\x03v"}))
     state.put(b"acme|web", TEXT, b"v", b"sub")
     state.delete(b"acme|web", OTHER)
     assert state.changes() == {b"acme|web\xfftext\xffsub": b"\x03v", b"acme|web\xffother\xff": None}
+
+
+def test_only_what_differs_from_what_is_stored_is_written() -> None:
+    state = State(Store({b"a\xfftext\xff": b"\x03v"}))
+    state.put(b"a", TEXT, b"v")
+    state.delete(b"b", TEXT)
+    assert state.changes() == {}
+
+
+def test_a_value_changed_in_place_is_written() -> None:
+    numbers: Part[list[int]] = Part("numbers", version=1, pack=bytes, unpack=list)
+    store = Store({b"a\xffnumbers\xff": b"\x01\x07"})
+    state = State(store)
+    values = state.values(numbers)
+    values[b"a"].append(8)
+    assert state.changes() == {b"a\xffnumbers\xff": b"\x01\x07\x08"}
+    assert State(store).get(b"a", numbers) == [7]
 
 
 @pytest.mark.parametrize("found", [2, 4, 0, 255])
