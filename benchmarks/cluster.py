@@ -34,7 +34,7 @@ class Cluster:
         self.broker = Broker(folder, heap_mb=1024)
         self.broker.start()
         self.address = self.broker.address
-        self.admin = AdminClient({"bootstrap.servers": self.address})
+        self.admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
         self.process = psutil.Process(self.broker.pid)
         self.create("dead-letters")
 

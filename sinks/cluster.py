@@ -15,7 +15,7 @@ class Cluster:
     """Read-only questions about topics."""
 
     def __init__(self, servers: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": servers, "log_level": 2})
+        self._admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
 
     def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
         """UUID by topic, without those that do not exist. Raises Unavailable."""

@@ -24,7 +24,7 @@ class Letters:
                 "compression.type": "lz4",
                 # A record of the largest size that the broker takes must still fit, whole, into its dead letter.
                 "message.max.bytes": topics.DEAD_LETTERS.max_message_bytes or 32 << 20,
-                "log_level": 2,
+                "log_level": 0,  # what goes wrong comes back with the delivery
             }
         )
         self._failed: list[KafkaError] = []

@@ -41,6 +41,7 @@ TOPIC_CHECK_S = 5.0
 FIGURES_S = 1.0
 SAVE_S = 2.0  # what is stored is noted with the next plan, or alone after so long
 HANDOVER_S = 5.0
+SAY_S = 30.0  # between two lines about a broker that is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Sink:
         self._next_figures = 0.0
         self._last_save = 0.0
         self._last_read = time.monotonic()
+        self._said = float("-inf")
         self._paused = False
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._assigned = False
@@ -96,8 +98,10 @@ class Sink:
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": FETCH_KBYTES,
                 "fetch.message.max.bytes": 4 << 20,
-                "log_level": 3,
-            }
+                # Lost connections come back as errors of consume(), too; the library itself would report every attempt.
+                "log_level": 2,
+            },
+            logger=log.getChild("kafka"),
         )
 
     def stop(self) -> None:
@@ -212,7 +216,9 @@ class Sink:
                 f"{message.topic()}[{message.partition()}] no longer holds the next record to store: {error.str()}. "
                 f"To go on from what the log holds: watchfloor sink --accept {message.topic()}"
             )
-        log.warning("Kafka: %s", error.str())
+        if time.monotonic() - self._said >= SAY_S:
+            self._said = time.monotonic()
+            log.warning("Kafka: %s; the client library goes on trying", error.str())
         for each in self._partitions.values():
             each.lost_sight()
 

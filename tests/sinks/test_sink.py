@@ -10,11 +10,12 @@ from schemas import topics
 from schemas.topics import Topic
 from sinks import writer
 from sinks.errors import LostTrack, Mismatch, Refused, SinkStopped, Unavailable
+from sinks.figures import Figures
 from sinks.partition import Size
 from sinks.progress import TABLE as PROGRESS
 from sinks.store import Store
 from sinks.tables import ALERT_EVENTS, ALERTS, DEAD_LETTERS, METRIC_SAMPLES, PREDICTIONS, Table
-from sinks.writer import Sink
+from sinks.writer import Options, Sink
 from tests.faults.waiting import until
 from tests.sinks.conftest import Bench, Running
 from tests.sinks.records import MONTH_MS, alert, by_key, event, prediction
@@ -62,6 +63,45 @@ def test_an_old_version_of_an_alert_never_wins(bench: Bench) -> None:
     bench.drain()
     assert [each["seq"] for each in bench.rows(ALERTS)] == [3]
     assert sorted(each["seq"] for each in bench.rows(ALERT_EVENTS)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_of_conflicting_samples_the_first_published_holds(bench: Bench, apart: bool) -> None:
+    """In one block or in two, before and after merges, and when everything is stored again in the other order."""
+    topic, table = topics.EVENTS_METRICS, f"{bench.store.database}.metric_samples"
+    first = [event(n) for n in range(0, 30, 3)]
+    bench.write(topic, first, partition=0)
+    if apart:
+        bench.drain()
+    expected = by_key(bench.expected(topic, METRIC_SAMPLES), *KEYS["metric_samples"])
+    bench.write(topic, [{**each, "cpu_percent": 100.0 - number} for number, each in enumerate(first)], partition=0)
+    bench.write(topic, first, partition=0)
+    bench.drain()
+
+    def held() -> dict[tuple[str, ...], dict[str, object]]:
+        return by_key(bench.rows(METRIC_SAMPLES), *KEYS["metric_samples"])
+
+    assert held() == expected
+    columns = ", ".join(METRIC_SAMPLES.names)
+    bench.store.command(
+        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table} ORDER BY source_offset DESC "
+        "SETTINGS insert_deduplicate = 0, optimize_on_insert = 0"
+    )
+    assert held() == expected
+    bench.store.command(f"OPTIMIZE TABLE {table} FINAL")
+    assert held() == expected
+
+
+def test_a_broker_away_is_said_in_a_line_of_the_log(
+    store: Store, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    options = Options(servers="127.0.0.1:1", prefix="away.")
+    figures = Figures()
+    with Running(Sink(store, options, figures)):
+        until(lambda: len(caplog.records) > 0, 30, "a line")
+        until(lambda: figures.registry.get_sample_value("watchfloor_sink_retries_total") == 2, 60, "two tries")
+    assert capfd.readouterr().err.count("%3|") == 0
+    assert [record.getMessage()[:8] for record in caplog.records] == ["waiting:"]
 
 
 def test_a_month_boundary_cuts_the_block(bench: Bench) -> None:
