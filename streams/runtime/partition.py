@@ -165,12 +165,15 @@ class Partition:
         engine, name = self.engine, self.agent.name
         pause = HALT_PAUSE_S[0]
         failures = 0
+        stood = -1
         halted = engine.metrics.halted.labels(name)
         while not self._stopping:
             try:
                 await self._open()
                 await self._serve()
             except Halt as error:
+                if self.position > stood:
+                    stood, pause = self.position, HALT_PAUSE_S[0]  # it has gone on since the last time
                 engine.log.error(
                     "%s stopped: %s: %s (tried again in %.0f s)", self.tp, type(error).__name__, error, pause
                 )
@@ -195,8 +198,6 @@ class Partition:
                 failures = 0 if self.open else failures + 1
                 await self._close()
                 await self._sleep(random.uniform(0.2, 1.0) * 2 ** min(failures, 2))
-            else:
-                pause = HALT_PAUSE_S[0]
             finally:
                 await self._close()
 
