@@ -130,8 +130,8 @@ class Lab:
         app.finalize()
         assert isinstance(app.boot_strategy, Boot)
         (engine,) = app.boot_strategy.engines
-        await app.start()
         try:
+            await app.start()
             yield engine
         finally:
             await app.stop()
