@@ -169,7 +169,7 @@ def taken(result: Result) -> list[str]:
     ]
 
 
-def await_end(stage: Stage, what: str, left: Callable[[], int], within: float = 180.0) -> None:
+def await_end(stage: Stage, what: str, left: Callable[[], int], within: float = 300.0) -> None:
     try:
         until(lambda: not left(), within, "the end", every=0.5)
     except TimeoutError:

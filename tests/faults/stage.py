@@ -101,7 +101,7 @@ class Stage:
 
     # -- waiting ------------------------------------------------------------------------------------------
 
-    def wait_recovered(self, within: float = 90.0) -> None:
+    def wait_recovered(self, within: float = 120.0) -> None:
         """Wait until every partition has new outputs since the last fault; a scenario judges, this only paces."""
         fault = self.faults[-1]
         try:

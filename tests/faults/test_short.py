@@ -11,7 +11,7 @@ from tests.faults.scenarios import SHORT
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_kills_change_nothing(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         result = run_scenario(cluster, SHORT, seed=7)
