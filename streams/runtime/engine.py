@@ -239,10 +239,7 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def bounds(self, tp: TopicPartition) -> tuple[int, int]:
         """First and next offset of an input partition."""
-        consumer = self.consumer
-        begin = (await asyncio.wait_for(consumer.beginning_offsets([tp]), kafka.REQUEST_TIMEOUT_S))[tp]
-        end = (await asyncio.wait_for(consumer.end_offsets([tp]), kafka.REQUEST_TIMEOUT_S))[tp]
-        return begin, end
+        return await kafka.bounds(self.consumer, tp)
 
     def count_error(self, error: BaseException) -> None:
         self.metrics.errors.labels(self.agent.name, type(error).__name__).inc()

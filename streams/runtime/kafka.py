@@ -19,7 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 from streams.runtime.frame import Record, Row
 
 REQUEST_TIMEOUT_S = 30.0
-TOPIC_TIMEOUT_S = 30.0
+TOPIC_TIMEOUT_S = 10.0
 FETCH_BYTES = 512 * 1024
 BATCH_BYTES = 900_000
 # Around a record that does not fit an ordinary batch: headers of record and batch.
@@ -216,6 +216,13 @@ async def partitions_of(source: AIOKafkaConsumer, topic: str) -> int:
             raise LookupError(f"topic {topic!r} does not exist: create it with `watchfloor topics apply`")
         await asyncio.wait_for(client.force_metadata_update(), REQUEST_TIMEOUT_S)
         await asyncio.sleep(0.1)
+
+
+async def bounds(source: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:
+    """First and next offset of a partition's log."""
+    begin = (await asyncio.wait_for(source.beginning_offsets([tp]), REQUEST_TIMEOUT_S))[tp]
+    end = (await asyncio.wait_for(source.end_offsets([tp]), REQUEST_TIMEOUT_S))[tp]
+    return begin, end
 
 
 async def publish_positions(source: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:

@@ -66,8 +66,7 @@ async def restore(servers: str, topic: str, partition: int) -> Restored:
     entries: dict[bytes, bytes] = {}
     try:
         source.assign([log])
-        end = (await asyncio.wait_for(source.end_offsets([log]), kafka.REQUEST_TIMEOUT_S))[log]
-        begin = (await asyncio.wait_for(source.beginning_offsets([log]), kafka.REQUEST_TIMEOUT_S))[log]
+        begin, end = await kafka.bounds(source, log)
         # Not seek_to_beginning: a reset to the end that is already in flight could win over it.
         source.seek(log, begin)
         moved = time.monotonic()

@@ -1,0 +1,117 @@
+"""Where the partitions of an agent stand, and the explicit way past records that are gone from the input's log."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas import topics
+from streams.runtime import kafka
+from streams.runtime.agent import Agent
+from streams.runtime.frame import Row
+from streams.runtime.mark import MARK_KEY, Mark
+from streams.runtime.restore import restore
+
+TRANSACTION_TIMEOUT_MS = 10_000
+
+
+class NothingLostError(Exception):
+    """The partition's next record is in the log: there is nothing to skip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A partition of an agent: its MARK (None before its first frame), and what the input's log holds.
+
+    Offsets `begin` to `end` - 1 can be read; `position` is the next one to be processed.
+    """
+
+    partition: int
+    mark: Mark | None
+    position: int
+    begin: int
+    end: int
+
+    @property
+    def lost(self) -> str | None:
+        """What is wrong with the position, None when nothing is."""
+        if self.position < self.begin:
+            return f"records {self.position} to {self.begin - 1} are gone from the log"
+        if self.position > self.end:
+            return f"the log ends at {self.end}, before {self.position}: the topic was made anew"
+        return None
+
+
+@asynccontextmanager
+async def _connected(servers: str) -> AsyncIterator[AIOKafkaConsumer]:
+    source = kafka.consumer(servers)
+    await asyncio.wait_for(source.start(), kafka.REQUEST_TIMEOUT_S)
+    try:
+        yield source
+    finally:
+        await asyncio.wait_for(source.stop(), kafka.REQUEST_TIMEOUT_S)
+
+
+async def partitions_of(servers: str, topic: str) -> int:
+    """Number of partitions of a topic. Raises LookupError when it does not exist."""
+    async with _connected(servers) as source:
+        return await kafka.partitions_of(source, topic)
+
+
+async def standing(agent: Agent, servers: str, prefix: str, partition: int) -> Standing:
+    """Read MARK and the bounds of the input's log.
+
+    Raises KafkaError, TimeoutError; StateVersionError for a MARK that this release does not read.
+    """
+    restored = await restore(servers, prefix + agent.changelog, partition)
+    async with _connected(servers) as source:
+        begin, end = await kafka.bounds(source, TopicPartition(prefix + agent.input.name, partition))
+    position = begin if restored.mark is None else restored.mark.offsets[agent.input.name]
+    return Standing(partition, restored.mark, position, begin, end)
+
+
+async def skip(agent: Agent, servers: str, prefix: str, partition: int, *, by: str, reason: str) -> Standing:
+    """Let a partition go on at the first record that the log still has, and say in the dead letters what it skipped.
+
+    Whoever runs the partition is fenced and opens it again at the new position. MARK and the dead letter are one
+    transaction.
+
+    Returns: where it stood.
+    Raises: NothingLostError; else as `standing`.
+    """
+    producer = kafka.producer(servers, f"{prefix}{agent.name}-{partition}", TRANSACTION_TIMEOUT_MS)
+    # First the lock, then the reading: afterwards nobody else can move MARK.
+    await asyncio.wait_for(producer.start(), kafka.REQUEST_TIMEOUT_S)
+    try:
+        stood = await standing(agent, servers, prefix, partition)
+        if stood.mark is None or stood.lost is None:
+            raise NothingLostError(
+                f"{prefix}{agent.input.name}[{partition}] stands at {stood.position}, "
+                f"the log holds {stood.begin} to {stood.end}: nothing is lost"
+            )
+        mark = Mark({agent.input.name: stood.begin}, stood.mark.control, stood.mark.clock)
+        letter: dict[str, object] = {
+            "tenant_id": None,
+            "source_topic": prefix + agent.input.name,
+            "source_partition": partition,
+            "source_offset": stood.position,
+            "source_timestamp": int(time.time() * 1000),
+            "agent": agent.name,
+            "error_class": "RecordsLost",
+            "message": f"{stood.lost}; skipped to {stood.begin} by {by}: {reason}"[:1000],
+            "key": None,
+            "value": None,
+            "headers": [],
+        }
+        count = await partitions_of(servers, prefix + topics.DEAD_LETTERS.name)
+        outputs: dict[tuple[str, int], list[Row]] = {
+            (prefix + topics.DEAD_LETTERS.name, partition % count): [(None, topics.DEAD_LETTERS.codec.encode(letter))],
+            (prefix + agent.changelog, partition): [(MARK_KEY, mark.encode())],
+        }
+        await kafka.transact(producer, outputs, kafka.REQUEST_TIMEOUT_S)
+        return stood
+    finally:
+        await asyncio.wait_for(producer.stop(), kafka.REQUEST_TIMEOUT_S)

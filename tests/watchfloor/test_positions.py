@@ -1,0 +1,43 @@
+"""`watchfloor positions` on a real broker."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from schemas.apply import Cluster
+from watchfloor.cli import main
+from watchfloor.commands.topics import all_wanted
+from watchfloor.settings import Settings
+
+pytestmark = pytest.mark.kafka
+run = CliRunner().invoke
+
+
+@pytest.fixture
+def settings(kafka: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("WATCHFLOOR_KAFKA", kafka)
+    monkeypatch.setenv("WATCHFLOOR_PREFIX", prefix)
+    return Settings()
+
+
+def test_positions(settings: Settings) -> None:
+    missing = run(main, ["positions", "show"])
+    assert missing.exit_code == 1
+    assert (
+        f"'{settings.prefix}events.metrics' does not exist: create it with `watchfloor topics apply`" in missing.output
+    )
+    Cluster(settings.kafka).apply(all_wanted(settings))
+    shown = run(main, ["positions", "show", "--json"])
+    assert shown.exit_code == 0, shown.output
+    rows = json.loads(shown.stdout)
+    assert [(row["agent"], row["partition"]) for row in rows] == [
+        ("metrics", 0), ("metrics", 1), ("alerts", 0), ("alerts", 1),
+    ]  # fmt: skip
+    assert all((row["position"], row["end"], row["lost"]) == (0, 0, None) for row in rows)
+    assert "not begun" in run(main, ["positions", "show"]).output
+    skip = ["positions", "skip", "metrics", "--reason", "test"]
+    refused = run(main, [*skip, "0"])
+    assert refused.exit_code == 1
+    assert "nothing is lost" in refused.output
+    assert "metrics has the partitions 0 to 1" in run(main, [*skip, "2"]).output
