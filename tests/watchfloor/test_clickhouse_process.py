@@ -13,6 +13,7 @@ import psutil
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
+from urllib3.exceptions import HTTPError
 
 from watchfloor.embedded.clickhouse import Engine
 from watchfloor.embedded.server import ServerError
@@ -51,15 +52,15 @@ def send(client: Client, block: int) -> None:
 
 def write(engine: Engine, block: int, stop: threading.Event, sent: set[int], acknowledged: set[int]) -> None:
     """Blocks one after another until it may, or can, no more."""
-    client = connect(engine)
-    while not stop.is_set():
-        sent.add(block)
-        try:
+    try:
+        client = connect(engine)
+        while not stop.is_set():
+            sent.add(block)
             send(client, block)
-        except (ClickHouseError, OSError):
-            return
-        acknowledged.add(block)
-        block += 1
+            acknowledged.add(block)
+            block += 1
+    except (ClickHouseError, HTTPError, OSError):
+        return  # killed, while connecting or sending
 
 
 def test_what_was_acknowledged_survives_kill_9(engine: Engine) -> None:
