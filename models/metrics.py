@@ -92,7 +92,13 @@ def show(metric: str, value: float) -> str:
 
 
 def show_range(metric: str, low: float, high: float) -> str:
-    """A range with its unit: '12-35 %', '0.8-2.1 MB/s'; each bound with its own where they differ."""
+    """A range with its unit: '12-35 %', '0.8-2.1 MB/s'; each bound with its own where they differ.
+
+    It is cut at what a known metric can be: an estimate may lie beyond.
+    """
+    known = BY_NAME.get(metric)
+    if known:
+        low, high = max(0.0, low), min(known.high, high)
     (first, unit), (second, other) = _scaled(metric, low), _scaled(metric, high)
     if low < 0 or unit != other:
         return f"{show(metric, low)} to {show(metric, high)}"

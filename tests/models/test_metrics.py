@@ -37,6 +37,8 @@ RANGES = [
     ("disk_write_bytes_per_s", 600_000.0, 2_100_000.0, "600 kB/s to 2.1 MB/s"),
     ("queue_depth", 1.0, 5.0, "1-5"),
     ("gpu_degrees", -3.0, 5.0, "-3 to 5"),
+    ("cpu_percent", 60.7, 101.2, "60.7-100 %"),
+    ("disk_write_bytes_per_s", -46_500.0, 1_200_000.0, "0 B/s to 1.2 MB/s"),
 ]
 
 
