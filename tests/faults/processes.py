@@ -77,6 +77,10 @@ class Process:
             return False
         return True
 
+    def said(self, words: str) -> bool:
+        """Whether the log holds these words."""
+        return self.log.exists() and words in self.log.read_text(errors="replace")
+
     def tail(self, lines: int = 30) -> str:
         """The end of the log, for a failure's message."""
         if not self.log.exists():

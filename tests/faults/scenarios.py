@@ -77,8 +77,7 @@ def joins_and_leaves(times: int) -> Callable[[Stage], None]:
         for number in range(times):
             stage.rest(1, 3)
             stage.join(f"worker-extra-{number}")
-            # A worker needs about three seconds until it is a member.
-            stage.rest(4, 7)
+            stage.rest(1, 3)
             stage.leave(f"worker-extra-{number}")
         stage.wait_recovered()
 

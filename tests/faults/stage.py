@@ -15,6 +15,7 @@ Kind = Literal["product", "counter", "at_least_once", "exactly_once"]
 """What runs: the product's agents, the fault tests' own counter, or the same counting on stock Faust."""
 
 FIRST_OUTPUT_S = 90.0
+JOIN_S = 60.0
 
 
 @dataclass(slots=True)
@@ -66,8 +67,14 @@ class Stage:
         process.start()
 
     def join(self, name: str) -> None:
-        self.start_worker(name)
-        self.note("join", name)
+        """Start one worker more and wait until it holds partitions; recovery counts from when it asks for them."""
+        process = self.start_worker(name)
+        try:
+            until(lambda: process.said("Engine]: Starting"), JOIN_S, f"the engine of {name}")
+            self.note("join", name)
+            until(lambda: process.said(" open at "), JOIN_S, f"a partition of {name}")
+        except TimeoutError as error:
+            self.remarks.append(str(error))
 
     def leave(self, name: str) -> None:
         """End a worker in order; one that does not leave within 15 s is a defect."""
