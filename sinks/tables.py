@@ -193,5 +193,7 @@ TABLES: tuple[Table, ...] = tuple(table for route in ROUTES for table in route.t
 # ClickHouse keeps a DateTime64(3) outside these years, too, but nobody can be meant by it.
 FIRST_MS = 0  # 1970
 LAST_MS = 7_258_118_400_000  # 2200
-# In a topic that anyone may write to, wilder times would cut a block, and make a partition, each.
-DRIFT_MS = 400 * DAY_MS
+# In a topic that anyone may write to, wilder times would cut a block, and make a partition, each: a little more than
+# what agents take (30 days, 10 minutes).
+MOST_BEHIND_MS = 31 * DAY_MS
+MOST_AHEAD_MS = 3_600_000

@@ -6,14 +6,19 @@ batches instead of one ConsumerRecord at a time) and writing (one tight loop int
 
 import asyncio
 import logging
+import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+import aiokafka.consumer.fetcher
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.runtime.frame import Record, Row
@@ -24,6 +29,7 @@ FETCH_BYTES = 512 * 1024
 BATCH_BYTES = 900_000
 # Around a record that does not fit an ordinary batch: headers of record and batch.
 RECORD_OVERHEAD = 1024
+_BATCH_START = struct.Struct(">qi")  # base offset, length of what follows
 
 
 def prepare() -> None:
@@ -31,8 +37,47 @@ def prepare() -> None:
     # Waiting while the markers of the previous transaction are written: 20 ms by default, which would be most of
     # the time of a transaction.
     aiokafka.producer.sender.BACKOFF_OVERRIDE = 0.002
+    aiokafka.consumer.fetcher.MemoryRecords = KeptRecords
     # With the broker away the client logs hundreds of lines a second; at DEBUG it builds one per request.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+class KeptRecords(MemoryRecords):  # type: ignore[misc]
+    """Fetched batches that can be read once more, from their bytes."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
+        self.raw = raw
+
+    def batch(self, base_offset: int) -> bytes:
+        """The bytes of the batch that begins there. Raises LookupError."""
+        at = 0
+        while at + _BATCH_START.size <= len(self.raw):
+            offset, length = _BATCH_START.unpack_from(self.raw, at)
+            until = at + _BATCH_START.size + length
+            if offset == base_offset:
+                return self.raw[at:until]
+            at = until
+        raise LookupError(f"no batch begins at {base_offset}")
+
+
+class _Lenient(bytearray):
+    """Bytes in which what is no UTF-8 is read as \\xNN instead of refused."""
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return _Lenient(found) if isinstance(found, bytearray) else found
+
+    def decode(self, encoding: str = "utf-8", errors: str = "backslashreplace") -> str:
+        return super().decode(encoding, errors)
+
+
+def _read_leniently(raw: bytes) -> list[Record]:
+    """Records of a batch in which a header's name is not UTF-8: the client refuses the whole batch, for ever."""
+    batch = _DefaultRecordBatchPy(raw)
+    batch._maybe_uncompress()
+    batch._buffer = _Lenient(batch._buffer)
+    return list(batch)
 
 
 def consumer(servers: str, **options: object) -> AIOKafkaConsumer:
@@ -141,7 +186,10 @@ def _batches(source: PartitionRecords) -> Iterator[list[Record]]:
                 source.next_fetch_offset = batch.next_offset
                 continue
         if not batch.is_control_batch:
-            rows: list[Record] = list(batch)
+            try:
+                rows: list[Record] = list(batch)
+            except UnicodeDecodeError:
+                rows = _read_leniently(records.batch(batch.base_offset))
             if rows and rows[0].offset < source.next_fetch_offset:
                 rows = [row for row in rows if row.offset >= source.next_fetch_offset]
             yield rows
@@ -192,7 +240,12 @@ async def transact(target: AIOKafkaProducer, outputs: dict[tuple[str, int], list
     ]
     async with asyncio.timeout(timeout_s):
         await target.begin_transaction()
-        sent = [await target.send_batch(batch, topic, partition=number) for topic, number, batch in batches]
+        sent = []
+        for topic, number, batch in batches:
+            future = await target.send_batch(batch, topic, partition=number)
+            # One failure is raised below; the others' are not worth a line each.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            sent.append(future)
         # All must have arrived before the commit: the client commits even when one of them failed.
         await asyncio.gather(*sent)
         await target.commit_transaction()

@@ -263,7 +263,11 @@ class Partition:
 
     async def _close(self) -> None:
         if self._expected is not None:
-            self.engine.metrics.partitions.labels(self.agent.name).dec()
+            metrics, place = self.engine.metrics, (self.agent.name, str(self.tp.partition))
+            metrics.partitions.labels(self.agent.name).dec()
+            # Another worker tells them from now on.
+            metrics.lag.remove(*place)
+            metrics.state_entries.remove(*place)
             self._expected = None
             self._seek()
         self._buffer, self._bytes, self.delivery = [], 0, None

@@ -14,6 +14,8 @@ import aiokafka.producer.sender
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import UnsupportedCodecError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import Producer
 
 from streams.runtime import kafka
@@ -100,6 +102,7 @@ def test_the_version_is_the_one_that_was_looked_at() -> None:
         "by batch), FetchResult.getall and check_assignment, Fetcher.fetched_records, Fetcher._create_fetch_waiter;\n"
         "- consumer/subscription_state.py: position, has_valid_position, reassignment_in_progress;\n"
         "- consumer/group_coordinator.py: need_rejoin, _do_heartbeat, _do_commit_offsets;\n"
+        "- record: MemoryRecords, _DefaultRecordBatchPy._buffer, ._maybe_uncompress;\n"
         "- producer/message_accumulator.py: BatchBuilder._builder, ._relative_offset, _batch_size;\n"
         "- producer/sender.py: BACKOFF_OVERRIDE, and the transaction protocol version;\n"
         "then run tests/streams/runtime, `make faults` and `make bench`."
@@ -199,6 +202,32 @@ async def test_every_codec_is_read(lab: Lab, codec: str) -> None:
     lab.create(NAME)
     lab.write(NAME, rows(100), **{"compression.type": codec})
     assert await all_of(lab) == await asyncio.to_thread(ordinary, lab)
+
+
+class NotUtf8(str):
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return b"\xff" + super().encode(encoding, errors)
+
+
+@pytest.mark.parametrize("codec", [0, 1])
+async def test_a_header_name_that_is_no_text_is_read_as_its_bytes(lab: Lab, codec: int) -> None:
+    """The client refuses the batch that has it, so that one such record would stop its partition for ever."""
+    kafka.prepare()
+    lab.create(NAME)
+    lab.write(NAME, rows(10))
+    tp = TopicPartition(lab.prefix + NAME, 0)
+    builder = BatchBuilder(100_000, codec, is_transactional=0)
+    builder._builder = _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, 0, 100_000)
+    for number in range(3):
+        builder.append(timestamp=1_790_000_000_000, key=b"k", value=b"%d" % number, headers=[(NotUtf8("a"), b"1")])
+    target = AIOKafkaProducer(bootstrap_servers=lab.servers)
+    await target.start()
+    await (await target.send_batch(builder, tp.topic, partition=0))
+    await target.stop()
+    lab.write(NAME, rows(10, 100))
+    found = await all_of(lab)
+    assert [one[0] for one in found] == list(range(23))
+    assert [one[2:] for one in found[10:13]] == [(b"k", b"%d" % number, (("\\xffa", b"1"),)) for number in range(3)]
 
 
 async def test_what_was_taken_is_delivered_although_another_partition_fails(lab: Lab) -> None:
