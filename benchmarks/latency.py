@@ -67,7 +67,8 @@ class Source:
     def __init__(self, address: str, topic: str) -> None:
         self.topic = topic
         self.numbers = count()
-        self.writer = Producer({"bootstrap.servers": address, "linger.ms": 0, "partitioner": "murmur2_random"})
+        # The linger of 5 ms is the default of this client and of Kafka's own.
+        self.writer = Producer({"bootstrap.servers": address, "linger.ms": 5, "partitioner": "murmur2_random"})
 
     def run(self, rate: float, seconds: float) -> tuple[int, int]:
         """Produces for some seconds; returns the first and the last possible event time."""
@@ -159,7 +160,9 @@ def tables(medians: dict[str, dict[str, Any]], contenders: Sequence[Contender], 
     "--rate", "rates", multiple=True, type=int, default=(1000, 10), show_default=True, help="Events per second."
 )
 @click.option("--seconds", default=15.0, show_default=True, help="Length of each measurement.")
-@click.option("--warm-up", default=10.0, show_default=True, help="Seconds at 1,000/s before the first.")
+@click.option(
+    "--warm-up", default=40.0, show_default=True, help="Seconds at 1,000/s before the first; the broker gets warm, too."
+)
 @click.option("--rounds", default=1, show_default=True, help="How often every contender runs, in turns.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this contender; may be given several times.")
 @click.option("--write/--no-write", default=None, help="Keep the results; by default only with the usual settings.")
