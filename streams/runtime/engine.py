@@ -144,6 +144,10 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             stop.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.wait([stop], timeout=3)
             stop.cancel()
+        # Faust makes a consumer of its own at start, with an event loop for a thread that is never started.
+        thread = getattr(self.app._consumer, "_thread", None)
+        if thread is not None and not thread.thread_loop.is_running():
+            thread.thread_loop.close()
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Nothing: a frame in progress may still commit, and the producer's epoch decides who owns what."""

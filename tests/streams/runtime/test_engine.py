@@ -24,12 +24,7 @@ from tests.faults.waiting import until
 from tests.streams.runtime.conftest import Lab, eventually, figure, processed
 from tests.streams.runtime.tally import FORGET, NOW, OUTPUT, POISON, REFUSE, STOP, TOPIC, records, sample, tally
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.timeout(90),
-    # A loop opened outside the tests is collected in the middle of one, because a restore calls the collector.
-    pytest.mark.filterwarnings(r"ignore:(?s).*(BaseEventLoop|socket\.socket):pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
 
 
 def mixed(count: int, start: int = 0) -> list[InputRecord]:
