@@ -51,7 +51,9 @@ class Lab:
 
     def create(self, *names: str, partitions: int = 1, config: dict[str, str] | None = None) -> None:
         """Topics by their name without the prefix."""
-        new = [NewTopic(self.prefix + name, partitions, 1, config=config or {}) for name in names]
+        # The records' times are long past: the broker would delete them in the middle of a test.
+        forever = {"retention.ms": "-1"}
+        new = [NewTopic(self.prefix + name, partitions, 1, config=forever | (config or {})) for name in names]
         for made in self.admin.create_topics(new, operation_timeout=20).values():
             made.result(30)
         wanted = {self.prefix + name for name in names}
