@@ -22,7 +22,7 @@ from watchfloor.embedded.jars import KAFKA_VERSION, java
 
 RESULTS = Path(__file__).with_name("results")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-PACKAGES = ("aiokafka", "clickhouse-connect", "chdb", "confluent-kafka", "fastavro", "faust-streaming", "numpy")
+PACKAGES = ("aiokafka", "clickhouse-connect", "chdb-core", "confluent-kafka", "fastavro", "faust-streaming", "numpy")
 
 console = Console(stderr=True, highlight=False)
 
