@@ -12,9 +12,14 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka.admin import AdminClient
+from hypothesis import HealthCheck, settings
 
 from watchfloor.embedded.clickhouse import Engine
 from watchfloor.embedded.kafka import Broker
+
+# Nothing fails because the machine is slow.
+settings.register_profile("watchfloor", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("watchfloor")
 
 
 @pytest.fixture(scope="session")

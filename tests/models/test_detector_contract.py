@@ -88,7 +88,6 @@ def scores(detector: Detector, given: Sequence[Sample]) -> list[float]:
 
 
 @every
-@settings(deadline=None)
 @given(steps=samples)
 def test_scores_are_between_0_and_1_whatever_comes(make: Make, steps: list[Sample]) -> None:
     for score in scores(make(), timed(steps)):
@@ -153,7 +152,7 @@ def test_old_and_repeated_times_are_scored_and_move_no_clock(make: Make) -> None
 
 
 @every
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=samples, seed=st.integers(0, 5), cut=st.integers(0, 1200), every_n=st.integers(1, 50))
 def test_restored_from_parts_it_scores_on_bit_by_bit(
     make: Make, steps: list[Sample], seed: int, cut: int, every_n: int

@@ -26,7 +26,7 @@ if COMPILED:
     MAKERS.append(pytest.param(COMPILED.Codec, id="compiled"))
 Maker = Callable[[Node], Any]
 RANDOM = st.randoms(use_true_random=True)
-many = settings(max_examples=250, deadline=None)
+many = settings(max_examples=250)
 WRONG: list[Any] = [None, True, 7, -1, 1 << 31, 1 << 63, 10**400, 0.5, 1e300, float("inf"), object, Ellipsis]
 WRONG += ["S0", "\ud800", b"", b"123", [], ["a"], {}, {"f0": 1}, {"f0": 1.0, "f1": None}, {1: 2}, (1.0, 2)]
 

@@ -158,7 +158,7 @@ def damaged(topic: Topic) -> st.SearchStrategy[bytes]:
 
 
 @needs_compiled
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 @pytest.mark.parametrize("route", SCANNED, ids=lambda route: route.topic.name)
 def test_compiled_equals_plain_on_damaged_values(route: Route, data: st.DataObject) -> None:

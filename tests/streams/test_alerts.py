@@ -279,7 +279,7 @@ def of_tenant(tenant: str, outcome: Outcome) -> list[dict[str, Any]]:
     return [version for version in versions(outcome) if version["tenant_id"] == tenant]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=20))
 def test_any_cut_gives_the_same_bytes(history: list[dict[str, Any]], cuts: list[int]) -> None:
     source = records(history)
@@ -290,7 +290,7 @@ def test_any_cut_gives_the_same_bytes(history: list[dict[str, Any]], cuts: list[
     assert pieces.state == whole.state
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=20))
 def test_started_again_and_again(history: list[dict[str, Any]], cuts: list[int]) -> None:
     source = records(history)
@@ -312,7 +312,7 @@ def test_the_clock_survives_a_restart() -> None:
     assert run(ALERTS, source[1:], start=outcome).state == whole.state
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(histories())
 def test_tenants_do_not_meet(history: list[dict[str, Any]]) -> None:
     together = run(ALERTS, records(history))
@@ -321,7 +321,7 @@ def test_tenants_do_not_meet(history: list[dict[str, Any]]) -> None:
         assert of_tenant(tenant, together) == versions(alone)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(histories())
 def test_laws(history: list[dict[str, Any]]) -> None:
     """What holds for every history: versions without holes, lawful moves, severity, one open alert, quiet time."""

@@ -392,7 +392,7 @@ def hosts(seed: int, count: int) -> list[dict[str, Any]]:
 HISTORIES = st.builds(hosts, st.integers(0, 10_000), st.integers(1, 250))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(HISTORIES, st.lists(st.integers(1, 40), min_size=1, max_size=20))
 def test_any_cut_gives_the_same_bytes(history: list[dict[str, Any]], cuts: list[int]) -> None:
     source = records(history)
@@ -403,7 +403,7 @@ def test_any_cut_gives_the_same_bytes(history: list[dict[str, Any]], cuts: list[
     assert pieces.state == whole.state
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(HISTORIES, st.lists(st.integers(1, 40), min_size=1, max_size=20))
 def test_started_again_and_again(history: list[dict[str, Any]], cuts: list[int]) -> None:
     same_after_restarts(history, cuts)
@@ -427,7 +427,7 @@ def same_after_restarts(history: list[dict[str, Any]], cuts: list[int]) -> None:
     assert outcome.state == whole.state
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(HISTORIES)
 def test_tenants_do_not_meet(history: list[dict[str, Any]]) -> None:
     together = play(history)
@@ -437,7 +437,7 @@ def test_tenants_do_not_meet(history: list[dict[str, Any]]) -> None:
             assert [each for each in read(together, topic) if each["tenant_id"] == tenant] == read(alone, topic)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(HISTORIES)
 def test_one_prediction_per_sample_and_no_candidate_twice(history: list[dict[str, Any]]) -> None:
     outcome = play(history)
