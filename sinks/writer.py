@@ -28,12 +28,12 @@ log = logging.getLogger("watchfloor.sink")
 
 INSERTS_PER_S = 15  # of all tables together, plans included; ClickHouse likes few and large ones
 LONGEST_LINGER_S = 10.0
-ENOUGH = Size(rows=10_000, bytes=16 << 20)  # a range is cut when so much waits,
+ENOUGH = Size(rows=25_000, bytes=16 << 20)  # a range is cut when so much waits,
 MOST = Size(rows=50_000, bytes=48 << 20)  # and takes at most so much
-FLUSHES = 2  # under way at a time: one plans and encodes while the other waits for its inserts,
-FLUSH_BYTES = 24 << 20  # so one flush leaves further ranges to the next when it has so much
-BUFFER_BYTES = 64 << 20
-FETCH_KBYTES = 32 << 10  # read ahead by the client library
+FLUSHES = 3  # under way at a time: one plans and encodes while the others wait for their inserts,
+FLUSH_BYTES = 32 << 20  # so one flush leaves further ranges to the next when it has so much
+BUFFER_BYTES = 128 << 20
+FETCH_KBYTES = 64 << 10  # read ahead by the client library
 CONSUME = 5_000
 PATIENCE_S = 1.0  # without reading, before the client is told to pause
 BEAT_S = 10.0
