@@ -67,7 +67,7 @@ def main() -> None:
     port = int(os.environ.get("BENCH_METRICS_PORT", "0"))
     if port:
         start_http_server(port, addr="127.0.0.1", registry=metrics.registry)
-    agent = Agent(work.GROUP, INPUT, (OUTPUT,), process, linger_ms=int(os.environ.get("BENCH_LINGER_MS", "0")))
+    agent = Agent(work.GROUP, (INPUT,), (OUTPUT,), process, linger_ms=int(os.environ.get("BENCH_LINGER_MS", "0")))
     built = app.build(
         [agent],
         servers=work.BOOTSTRAP,

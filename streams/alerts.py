@@ -187,7 +187,7 @@ def _version(episode: Episode, time: int, reason: str) -> dict[str, Any]:
 
 ALERTS = Agent(
     name="alerts",
-    input=topics.ALERTS_CANDIDATES,
+    inputs=(topics.ALERTS_CANDIDATES,),
     outputs=(topics.ALERTS,),
     process=process,
     linger_ms=25,

@@ -278,7 +278,7 @@ def prediction(
 
 METRICS = Agent(
     name="metrics",
-    input=topics.EVENTS_METRICS,
+    inputs=(topics.EVENTS_METRICS,),
     outputs=(topics.PREDICTIONS_ANOMALY, topics.ALERTS_CANDIDATES),
     process=process,
 )

@@ -5,8 +5,21 @@ It knows nothing of any domain. An agent is a pure function over frames; the sam
 """
 
 from streams.runtime.agent import Agent
-from streams.runtime.errors import Halt, StateVersionError
-from streams.runtime.frame import Frame, Record
+from streams.runtime.errors import Halt, PoisonFloodError, StateVersionError
+from streams.runtime.frame import Event, Frame, Record
 from streams.runtime.state import Live, Part, State
+from streams.runtime.timers import Due
 
-__all__ = ["Agent", "Frame", "Halt", "Live", "Part", "Record", "State", "StateVersionError"]
+__all__ = [
+    "Agent",
+    "Due",
+    "Event",
+    "Frame",
+    "Halt",
+    "Live",
+    "Part",
+    "PoisonFloodError",
+    "Record",
+    "State",
+    "StateVersionError",
+]

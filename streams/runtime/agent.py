@@ -1,4 +1,4 @@
-"""What an agent is: a name, an input, outputs, and a pure function over frames."""
+"""What an agent is: a name, inputs, outputs, and a pure function over frames."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class Agent:
     """
 
     name: str
-    input: Topic
+    inputs: tuple[Topic, ...]
+    """Topics with the same key, partitioner and number of partitions; read as one, by the records' timestamps."""
     outputs: tuple[Topic, ...]
     process: Callable[["Frame"], None]
     linger_ms: int = 0
@@ -30,6 +31,19 @@ class Agent:
     """An event whose time is further than this after its record's timestamp is a dead letter."""
     max_age: timedelta | None = timedelta(days=30)
     """An event older than this, by its record's timestamp, is a dead letter; None switches the check off."""
+    timers: bool = False
+    """Whether it sets timers; see `Frame.timeline`."""
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise ValueError(f"{self.name} has no input")
+        if len({len(topic.key or ()) for topic in self.inputs}) > 1 or len(set(self.inputs)) < len(self.inputs):
+            raise ValueError(f"{self.name}: the inputs must be different topics with the same key")
+
+    @property
+    def input(self) -> Topic:
+        """The first input: what holds for the partitions and the key of one input holds for all."""
+        return self.inputs[0]
 
     @property
     def changelog(self) -> str:

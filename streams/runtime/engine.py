@@ -54,7 +54,7 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         session_timeout_ms: a silent worker loses its partitions after this; also the transactions' time limit.
         metrics: where figures go.
     Raises (when started):
-        LookupError: a topic does not exist, or the changelog has not the partitions of the input.
+        LookupError: a topic does not exist, or changelog and inputs have not the same number of partitions.
     """
 
     def __init__(
@@ -78,8 +78,9 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         self.heartbeat_s = session_timeout_ms / 5000
         self.metrics = metrics or Metrics()
         self.counts: dict[str, int] = {}
-        self.parts: dict[TopicPartition, Partition] = {}
-        self._stuck: dict[TopicPartition, int] = {}
+        self.names: dict[str, str] = {}
+        self.parts: dict[int, Partition] = {}
+        self._stuck: dict[int, dict[TopicPartition, int]] = {}
         self.consumer: AIOKafkaConsumer = None
         self.channel = FrameChannel(app)
         register(app, self.channel, agent.name, self._body)
@@ -118,15 +119,17 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         )
         await asyncio.wait_for(self.consumer.start(), kafka.REQUEST_TIMEOUT_S)
         agent = self.agent
-        for topic in (agent.input, *agent.outputs, topics.DEAD_LETTERS):
+        for topic in (*agent.inputs, *agent.outputs, topics.DEAD_LETTERS):
             self.counts[topic.name] = await kafka.partitions_of(self.consumer, self.topic(topic.name))
         kept = await kafka.partitions_of(self.consumer, self.changelog)
-        if kept != self.counts[agent.input.name]:
-            raise LookupError(
-                f"{self.changelog} has {kept} partitions, {self.topic(agent.input.name)} has "
-                f"{self.counts[agent.input.name]}: they must have the same number"
-            )
-        self.consumer.subscribe([self.topic(agent.input.name)], listener=self)
+        for topic in agent.inputs:
+            if kept != self.counts[topic.name]:
+                raise LookupError(
+                    f"{self.changelog} has {kept} partitions, {self.topic(topic.name)} has "
+                    f"{self.counts[topic.name]}: they must have the same number"
+                )
+        self.names = {self.topic(topic.name): topic.name for topic in agent.inputs}
+        self.consumer.subscribe(list(self.names), listener=self)
 
     async def on_stop(self) -> None:
         tasks = [part.task for part in self.parts.values()]
@@ -157,13 +160,29 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
 
         No restore in here: the client sends no heartbeats meanwhile.
         """
-        for tp in set(self.parts) - set(assigned):
-            self.parts.pop(tp).task.cancel()
-        for tp in assigned:
-            if tp in self.parts:
-                self.parts[tp].assigned()
+        whole = self._whole(assigned)
+        for number in self.parts.keys() - whole:
+            self.parts.pop(number).task.cancel()
+        for number in sorted(whole):
+            if number in self.parts:
+                self.parts[number].assigned()
             else:
-                self.parts[tp] = Partition(self, tp)
+                self.parts[number] = Partition(self, number)
+
+    def _whole(self, assigned: list[TopicPartition]) -> set[int]:
+        """The partition numbers of which all inputs are ours; one input without the others is not opened."""
+        held: dict[int, set[str]] = {}
+        for tp in assigned:
+            held.setdefault(tp.partition, set()).add(tp.topic)
+        for number, names in held.items():
+            if missing := self.names.keys() - names:
+                self.metrics.errors.labels(self.agent.name, "IncompleteAssignment").inc()
+                self.log.error(
+                    "%s[%d] stays closed: this worker was given %s without %s",
+                    self.agent.name, number, ", ".join(sorted(names)), ", ".join(sorted(missing)),
+                )  # fmt: skip
+                self.consumer.pause(*(TopicPartition(name, number) for name in names))
+        return {number for number, names in held.items() if names == self.names.keys()}
 
     @Service.task
     async def _poll(self) -> None:
@@ -181,9 +200,9 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
                 continue
             failed = 0
             for tp, records in fetched.items():
-                part = self.parts.get(tp)
+                part = self.parts.get(tp.partition)
                 if part is not None:
-                    part.push(records)
+                    part.push(self.names[tp.topic], records)
             if sum(map(len, fetched.values())) < FEW_RECORDS:
                 await asyncio.sleep(FETCH_PAUSE_S)
 
@@ -194,52 +213,57 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         """Open a partition again that does not move although its input waits."""
         while not self.should_stop:
             await asyncio.sleep(WATCH_INTERVAL_S)
-            for tp, part in list(self.parts.items()):
+            for number, part in list(self.parts.items()):
                 if part.task.done() and not self.should_stop:
                     error = None if part.task.cancelled() else part.task.exception()
-                    self.log.error("%s: its task ended: %r", tp, error)
-                    self.parts[tp] = Partition(self, tp)
+                    self.log.error("%s: its task ended: %r", part.name, error)
+                    self.parts[number] = Partition(self, number)
                 elif part.open and time.monotonic() - part.moved > STUCK_AFTER_S:
-                    await self._unstick(tp, part)
+                    await self._unstick(part)
 
-    async def _unstick(self, tp: TopicPartition, part: Partition) -> None:
+    async def _unstick(self, part: Partition) -> None:
         """Open it again when something waits; when that was done at this very position, end the process."""
+        positions = part.positions
         try:
-            _, end = await self.bounds(tp)
+            ends = {tp: (await self.bounds(tp))[1] for tp in positions}
         except (KafkaError, TimeoutError) as error:
-            self.log.warning("%s: its end could not be read: %r", tp, error)
+            self.log.warning("%s: its end could not be read: %r", part.name, error)
             return
-        read = kafka.read_position(self.consumer, tp)
-        if read is not None and read >= end and not part.busy:
+        read = {tp: kafka.read_position(self.consumer, tp) for tp in positions}
+        if not part.busy and all((at := read[tp]) is not None and at >= end for tp, end in ends.items()):
             part.moved = time.monotonic()
-            self._stuck.pop(tp, None)
+            self._stuck.pop(part.number, None)
             return
         self.metrics.errors.labels(self.agent.name, "Stuck").inc()
-        if self._stuck.get(tp) == part.position:
-            await self.crash(RuntimeError(f"{tp} stands at {part.position} of {end} although it was opened again"))
+        stands = ", ".join(f"{tp.topic} at {positions[tp]} of {end}" for tp, end in ends.items())
+        if self._stuck.get(part.number) == positions:
+            await self.crash(RuntimeError(f"{part.name} stands still although it was opened again: {stands}"))
             return
-        self._stuck[tp] = part.position
-        self.log.error("%s stands at %d of %d for %.0f s, opening again", tp, part.position, end, STUCK_AFTER_S)
+        self._stuck[part.number] = positions
+        self.log.error("%s stands still for %.0f s, opening again: %s", part.name, STUCK_AFTER_S, stands)
         part.task.cancel()
         await asyncio.wait([part.task], timeout=5)
-        if self.parts.get(tp) is part:
-            self.parts[tp] = Partition(self, tp)
+        if self.parts.get(part.number) is part:
+            self.parts[part.number] = Partition(self, part.number)
 
     @Service.task
     async def _figures(self) -> None:
         """Lag and state for the dashboards; positions for the tools that show the lag of groups."""
         while not self.should_stop:
             await asyncio.sleep(FIGURES_INTERVAL_S)
-            for tp, part in list(self.parts.items()):
+            for number, part in list(self.parts.items()):
                 if part.open:
-                    end = self.consumer.highwater(tp) or part.position
-                    self.metrics.lag.labels(self.agent.name, tp.partition).set(max(0, end - part.position))
-                    self.metrics.state_entries.labels(self.agent.name, tp.partition).set(len(part.store.committed))
+                    lag = sum(
+                        max(0, (kafka.highwater(self.consumer, tp) or position) - position)
+                        for tp, position in part.positions.items()
+                    )
+                    self.metrics.lag.labels(self.agent.name, number).set(lag)
+                    self.metrics.state_entries.labels(self.agent.name, number).set(len(part.store.committed))
             await self._publish_positions()
 
     async def _publish_positions(self) -> None:
         """The group's offsets are for displays only; nothing ever starts from them."""
-        positions = {tp: part.position for tp, part in self.parts.items() if part.open}
+        positions = {tp: at for part in self.parts.values() if part.open for tp, at in part.positions.items()}
         if not positions:
             return
         try:
@@ -259,7 +283,8 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         name, metrics = self.agent.name, self.metrics
         metrics.events.labels(name).inc(records)
         metrics.frames.labels(name).inc()
-        metrics.frame_records.labels(name).observe(records)
+        if records:
+            metrics.frame_records.labels(name).observe(records)
         metrics.transaction_seconds.labels(name).observe(seconds)
         if frame.rejected:
             metrics.dead_letters.labels(name).inc(frame.rejected)

@@ -1,7 +1,7 @@
 """A frame: the records waiting in one partition, the state they may change, and what goes out with them."""
 
 from bisect import bisect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from schemas import topics
@@ -9,6 +9,7 @@ from schemas.codec import DecodeError
 from schemas.topics import Topic
 from streams.runtime.agent import Agent
 from streams.runtime.state import State, Store
+from streams.runtime.timers import Due, Timers
 
 Row = tuple[bytes | None, bytes | None]
 """Key and value of one record to be written."""
@@ -30,13 +31,37 @@ class Record(Protocol):
 
 
 class InputRecord(NamedTuple):
-    """A record of a file or a test, for the offline driver."""
+    """A record of one of several inputs, of a file or of a test. `topic` is the input's name without the prefix."""
 
     key: bytes | None
     value: bytes | None
     timestamp: int
     offset: int
     headers: Sequence[tuple[str, bytes | None]] = ()
+    topic: str = ""
+
+
+class Event(NamedTuple):
+    """A record that was decoded and is valid.
+
+    Attributes:
+        topic: name of its input, without the prefix.
+        clock: the partition's clock with it, epoch milliseconds.
+    """
+
+    topic: str
+    record: Record
+    value: dict[str, Any]
+    clock: int
+
+
+RefusedTimers = Mapping[int, Exception]
+"""Timers that make the agent raise, by their place in the frame's timeline: they go to the dead letters instead."""
+
+
+def order(record: InputRecord) -> tuple[int, str, int]:
+    """By which the records of an agent's inputs are merged."""
+    return record.timestamp, record.topic, record.offset
 
 
 class Frame:
@@ -46,22 +71,33 @@ class Frame:
         records: the records of this frame; after `decode()` only those that could be decoded and are valid.
         state: keyed state of the partition. Only what is under a record's own key may be read or written.
         clock: the partition's clock before this frame, epoch milliseconds, -1 at the very start.
+        tick: the partition's clock after this frame where nothing came but time; None otherwise.
+        firing: the timer that the agent works on, None while it works on records.
+        given: events and timers of the timeline so far, with the one at hand.
         outputs: rows to write, by (topic, partition).
         changes: state entries as stored, None for a deleted one; known once the frame has run.
         partition: the partition number.
     """
 
     __slots__ = (
+        "_clocks",
         "_counts",
+        "_places",
+        "_prefix",
+        "_refused_timers",
         "_rejected",
-        "_source",
+        "_sources",
+        "_whole",
         "agent",
         "changes",
         "clock",
+        "firing",
+        "given",
         "outputs",
         "partition",
         "records",
         "state",
+        "tick",
     )
 
     def __init__(
@@ -72,7 +108,9 @@ class Frame:
         store: Store,
         clock: int,
         counts: Mapping[str, int],
-        source: str | None = None,
+        prefix: str = "",
+        tick: int | None = None,
+        refused_timers: RefusedTimers | None = None,
     ) -> None:
         self.agent = agent
         self.partition = partition
@@ -81,9 +119,17 @@ class Frame:
         self.clock = clock
         self.outputs: dict[tuple[str, int], list[Row]] = {}
         self.changes: dict[bytes, bytes | None] = {}
-        self._rejected: list[int] = []
+        self.tick = tick
+        self.firing: Due | None = None
+        self.given = 0
+        self._whole = records
+        self._places: dict[int, float] = {}
+        self._clocks: list[int] = []
+        self._rejected: list[float] = []
         self._counts = counts
-        self._source = source or agent.input.name
+        self._prefix = prefix
+        self._refused_timers = refused_timers or {}
+        self._sources = {topic.name: topic for topic in agent.inputs}
 
     def run(self) -> None:
         """Let the agent work on this frame. What it raises leaves the frame without any effect."""
@@ -93,6 +139,40 @@ class Frame:
         except BaseException:
             self.state.roll_back()
             raise
+
+    def apply(self) -> None:
+        """Make the state changes real, after the transaction was committed."""
+        self.state.apply(self.changes)
+
+    @property
+    def timers(self) -> Timers:
+        """The timers of the partition's keys; fired by `timeline()`."""
+        return self.state.timers
+
+    def timeline(self) -> Iterator[Event | Due]:
+        """Decode every record, and give events and timers in the order of the partition's clock.
+
+        Timers that are due come before the record that passes them, also those that were set a moment ago.
+        """
+        events = self.decode()
+        for record, value, clock in zip(self.records, events, self._clocks, strict=True):
+            yield from self._due(clock, record)
+            self.given += 1
+            yield Event(self._topic_of(record).name, record, value, clock)
+        if self.tick is not None and self.tick > self.clock:
+            yield from self._due(self.tick, None)
+            self.clock = self.tick
+
+    def _due(self, clock: int, before: Record | None) -> Iterator[Due]:
+        while (due := self.timers.pop(clock)) is not None:
+            error = self._refused_timers.get(self.given)
+            self.given += 1
+            if error is not None:
+                self._refuse(due, error, before)
+                continue
+            self.firing = due
+            yield due
+            self.firing = None
 
     @property
     def rejected(self) -> int:
@@ -105,6 +185,7 @@ class Frame:
         Afterwards `records` holds exactly the records of the returned events, in the same order, and `clock` is
         the partition's clock after them.
         """
+        several = len(self._sources) > 1
         topic = self.agent.input
         decode = topic.codec.decode
         good: list[Record] = []
@@ -114,6 +195,8 @@ class Frame:
             if value is None:
                 self.reject(record, "EmptyValue", "the record has no value")
                 continue
+            if several:
+                decode = self._topic_of(record).codec.decode
             try:
                 event = decode(value)
             except DecodeError as error:
@@ -122,21 +205,29 @@ class Frame:
             good.append(record)
             events.append(event)
         if topic.key is not None:
-            good, events = self._valid(topic, good, events)
+            good, events = self._valid(good, events)
+        else:
+            self._clocks = [self.clock] * len(good)
         self.records = good
         return events
 
-    def _valid(
-        self, topic: Topic, records: list[Record], events: list[dict[str, Any]]
-    ) -> tuple[list[Record], list[dict[str, Any]]]:
+    def _topic_of(self, record: Record) -> Topic:
+        return self._sources[record.topic] if isinstance(record, InputRecord) and record.topic else self.agent.input
+
+    def _valid(self, records: list[Record], events: list[dict[str, Any]]) -> tuple[list[Record], list[dict[str, Any]]]:
         """Those whose key is the one that the record's fields make and whose time is believable."""
-        key_of, time = topic.key_of, topic.time
+        several = len(self._sources) > 1
+        key_of, time = self.agent.input.key_of, self.agent.input.time
         ahead = self.agent.max_ahead.total_seconds() * 1000
         age = self.agent.max_age.total_seconds() * 1000 if self.agent.max_age else float("inf")
         clock = self.clock
+        clocks: list[int] = []
         good: list[Record] = []
         kept: list[dict[str, Any]] = []
         for record, event in zip(records, events, strict=True):
+            if several:
+                topic = self._topic_of(record)
+                key_of, time = topic.key_of, topic.time
             expected = key_of(event)
             if record.key != expected:
                 self.reject(
@@ -160,32 +251,56 @@ class Frame:
                 clock = max(clock, min(happened, published))
             good.append(record)
             kept.append(event)
+            clocks.append(clock)
         self.clock = clock
+        self._clocks = clocks
         return good, kept
 
     def reject(self, record: Record, error_class: str, message: str) -> None:
         """Put a record into the dead letters, whole, with the reason."""
-        tenant = record.key.split(b"|", 1)[0].decode("utf-8", "replace") if record.key else None
         letter = {
-            "tenant_id": tenant,
-            "source_topic": self._source,
-            "source_partition": self.partition,
+            "source_topic": self._prefix + self._topic_of(record).name,
             "source_offset": record.offset,
             "source_timestamp": record.timestamp,
-            "agent": self.agent.name,
-            "error_class": error_class,
-            "message": message[:1000],
-            "key": record.key,
             "value": record.value,
             "headers": [{"name": name, "value": value} for name, value in record.headers],
         }
-        row = (record.key, topics.DEAD_LETTERS.codec.encode(letter))
+        self._bury(record.key, letter, error_class, message, self._place(record))
+
+    def _refuse(self, due: Due, error: Exception, before: Record | None) -> None:
+        """Put a timer into the dead letters, over which the agent raises; it fires just before a record."""
+        letter = {
+            "source_topic": self._prefix + self.agent.changelog,
+            "source_offset": -1,
+            "source_timestamp": due.deadline,
+            "value": due.payload,
+            "headers": [{"name": "timer", "value": due.name}],
+        }
+        place = len(self._whole) if before is None else self._place(before) - 0.5
+        self._bury(due.key, letter, type(error).__name__, f"timer {due.name!r}: {error}", place)
+
+    def _bury(self, key: bytes | None, letter: dict[str, Any], error_class: str, message: str, place: float) -> None:
+        letter |= {
+            "tenant_id": key.split(b"|", 1)[0].decode("utf-8", "replace") if key else None,
+            "source_partition": self.partition,
+            "agent": self.agent.name,
+            "error_class": error_class,
+            "message": message[:1000],
+            "key": key,
+        }
+        row = (key, topics.DEAD_LETTERS.codec.encode(letter))
         # Records are rejected in passes (bytes, key and time, the agent's own reasons): their order in the log must
         # not depend on which of them shared a frame.
-        place = bisect(self._rejected, record.offset)
-        self._rejected.insert(place, record.offset)
+        at = bisect(self._rejected, place)
+        self._rejected.insert(at, place)
         count = self._counts[topics.DEAD_LETTERS.name]
-        self._rows(topics.DEAD_LETTERS, self.partition % count).insert(place, row)
+        self._rows(topics.DEAD_LETTERS, self.partition % count).insert(at, row)
+
+    def _place(self, record: Record) -> float:
+        """Where a record stands in the frame."""
+        if not self._places:
+            self._places = {id(one): float(number) for number, one in enumerate(self._whole)}
+        return self._places[id(record)]
 
     def send(self, topic: Topic, records: Iterable[dict[str, Any]]) -> None:
         """Encode records and write them with this frame, each to the partition of its key.

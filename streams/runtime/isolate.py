@@ -22,16 +22,24 @@ class PoisonCounter:
     """Tells a bad record from a bug that hits every record: the latter must not drain the stream.
 
     Args:
-        limit: records in a row, each alone in its frame, that may make the agent raise.
+        limit: records and timers in a row that may make the agent raise.
     """
 
     def __init__(self, limit: int = POISON_LIMIT) -> None:
         self.limit = limit
         self.streak = 0
 
-    def passed(self) -> None:
-        """A frame went through."""
-        self.streak = 0
+    def passed(self, last_refused: bool = False) -> None:
+        """A frame went through; `last_refused` when the last that it met was a timer that failed."""
+        if not last_refused:
+            self.streak = 0
+
+    def timer_failed(self, place: int, refused: dict[int, Exception], error: Exception) -> None:
+        """A timer made the agent raise; `place` and `refused` are those of the frame's timeline. Raises as `failed`."""
+        if place > 0 and place - 1 not in refused:
+            self.streak = 0
+        self.failed(error)
+        refused[place] = error
 
     def failed(self, error: BaseException) -> None:
         """A record that is alone in its frame made the agent raise. Raises PoisonFloodError past the limit."""

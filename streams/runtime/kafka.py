@@ -105,12 +105,38 @@ def producer(servers: str, transactional_id: str, transaction_timeout_ms: int) -
     )
 
 
-def read_position(source: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
-    """Next offset that the client would fetch: behind control records, which it never returns. None without one."""
+def _state(source: AIOKafkaConsumer, tp: TopicPartition) -> Any:
+    """What the client knows of a partition; None when it is not assigned."""
     subscription = source._subscription.subscription
     assignment = None if subscription is None else subscription.assignment
-    state = None if assignment is None else assignment.state_value(tp)
+    return None if assignment is None else assignment.state_value(tp)
+
+
+def read_position(source: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    """Next offset that the client would fetch: behind control records, which it never returns. None without one."""
+    state = _state(source, tp)
     return state.position if state is not None and state.has_valid_position else None
+
+
+def highwater(source: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    """End of the log as the broker last said it; None before its first answer or without an assignment."""
+    state = _state(source, tp)
+    return None if state is None else state.highwater
+
+
+def read_to_end(source: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+    """Whether everything committed was read when the broker last answered a fetch."""
+    state, position = _state(source, tp), read_position(source, tp)
+    return position is not None and state.lso is not None and position >= state.lso
+
+
+def answered_at(source: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    """A stamp that changes whenever the broker answers a fetch of this partition; None before the first answer.
+
+    It is the client's wall clock and may jump: only whether it changes tells something.
+    """
+    state = _state(source, tp)
+    return None if state is None else state.timestamp
 
 
 async def fetch(source: AIOKafkaConsumer, timeout_s: float) -> dict[TopicPartition, list[Record]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from streams.runtime.errors import StateVersionError
-from streams.runtime.state import SEPARATOR
+from streams.runtime.layout import SEPARATOR
 
 # No record key is empty, so no state entry can have this key.
 MARK_KEY = SEPARATOR + b"mark"

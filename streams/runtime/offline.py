@@ -4,6 +4,7 @@ For evaluation, backfill and parity checks, and the oracle of the fault tests: w
 is what the transactional engine must have written, byte for byte.
 """
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -11,7 +12,7 @@ from itertools import islice
 from schemas import topics
 from streams.runtime.agent import Agent
 from streams.runtime.errors import Halt
-from streams.runtime.frame import Frame, Record, Row
+from streams.runtime.frame import Frame, InputRecord, Record, Row, order
 from streams.runtime.isolate import PoisonCounter, halves
 from streams.runtime.mark import NO_CLOCK
 from streams.runtime.state import Store
@@ -41,6 +42,15 @@ class Outcome:
         """Outputs to a topic, partition after partition."""
         return [row for (topic, _), rows in sorted(self.outputs.items()) if topic == name for row in rows]
 
+    def take(self, frame: Frame, records: int) -> None:
+        """What the commit of a frame would make real."""
+        self.written += sum(len(key) + len(raw or b"") for key, raw in frame.changes.items())
+        frame.apply()
+        self.clock = frame.clock
+        self.records += records
+        for place, rows in frame.outputs.items():
+            self.outputs.setdefault(place, []).extend(rows)
+
     @property
     def state(self) -> dict[bytes, bytes]:
         """The stored entries as they stand in the changelog."""
@@ -55,62 +65,69 @@ def run(
     counts: Mapping[str, int] | None = None,
     cuts: Callable[[], int] = lambda: 2000,
     start: Outcome | None = None,
-    source: str | None = None,
+    prefix: str = "",
+    tick: int | None = None,
 ) -> Outcome:
     """Run an agent over the records of one partition.
 
     Args:
         agent: the agent.
-        records: in the order of their log.
+        records: in the order of their log; those of several inputs as `merge` gives them.
         partition: the partition number that the records come from.
         counts: partitions by topic name; by default every topic has as many as needed for `partition`.
         cuts: gives the size of the next frame; the outcome must not depend on it.
         start: what an earlier run ended with, to go on from.
-        source: name of the input topic for dead letters, when it has a prefix.
+        prefix: of the topics' names in dead letters.
+        tick: let the partition's clock go on to this time after the records, epoch milliseconds.
     Raises:
         Halt: what would stop the partition.
     """
     outcome = start or Outcome()
     if counts is None:
-        counts = dict.fromkeys(
-            [agent.input.name, topics.DEAD_LETTERS.name, *(t.name for t in agent.outputs)], partition + 1
-        )
-    for waiting in _frames(iter(records), cuts):
-        _process(agent, waiting, partition, counts, outcome, source)
+        names = [topic.name for topic in (*agent.inputs, *agent.outputs, topics.DEAD_LETTERS)]
+        counts = dict.fromkeys(names, partition + 1)
+
+    def process(records: Sequence[Record], tick: int | None = None) -> None:
+        streak = outcome.poison.streak
+        refused: dict[int, Exception] = {}
+        while True:
+            frame = Frame(agent, partition, records, outcome.store, outcome.clock, counts, prefix, tick, refused)
+            try:
+                frame.run()
+            except Halt:
+                raise
+            except Exception as error:
+                if frame.firing is not None:
+                    outcome.poison.timer_failed(frame.given - 1, refused, error)
+                    continue
+                if len(records) > 1:
+                    outcome.poison.streak = streak  # the halves meet the timers again
+                    for half in halves(records):
+                        process(half)
+                    return
+                if not records:
+                    raise
+                outcome.poison.failed(error)
+                frame = Frame(agent, partition, records, outcome.store, outcome.clock, counts, prefix)
+                frame.reject(records[0], type(error).__name__, str(error))
+            else:
+                outcome.poison.passed(frame.given - 1 in refused)
+            break
+        outcome.take(frame, len(records))
+
+    source = iter(records)
+    while waiting := list(islice(source, cuts())):
+        process(waiting)
+    if tick is not None:
+        process((), tick)
     return outcome
 
 
-def _frames(records: Iterator[Record], cuts: Callable[[], int]) -> Iterator[list[Record]]:
-    while waiting := list(islice(records, cuts())):
-        yield waiting
+def merge(inputs: Mapping[str, Iterable[Record]]) -> Iterator[InputRecord]:
+    """Records of several inputs, by topic name, in the order in which a worker takes them when all of them wait."""
 
+    def named(topic: str, records: Iterable[Record]) -> Iterator[InputRecord]:
+        for one in records:
+            yield InputRecord(one.key, one.value, one.timestamp, one.offset, one.headers, topic)
 
-def _process(
-    agent: Agent,
-    records: Sequence[Record],
-    partition: int,
-    counts: Mapping[str, int],
-    outcome: Outcome,
-    source: str | None,
-) -> None:
-    frame = Frame(agent, partition, records, outcome.store, outcome.clock, counts, source)
-    try:
-        frame.run()
-    except Halt:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever the agent raises is met by halving
-        if len(records) > 1:
-            for half in halves(records):
-                _process(agent, half, partition, counts, outcome, source)
-            return
-        outcome.poison.failed(error)
-        frame = Frame(agent, partition, records, outcome.store, outcome.clock, counts, source)
-        frame.reject(records[0], type(error).__name__, str(error))
-    else:
-        outcome.poison.passed()
-    outcome.written += sum(len(key) + len(raw or b"") for key, raw in frame.changes.items())
-    outcome.store.apply(frame.changes)
-    outcome.clock = frame.clock
-    outcome.records += len(records)
-    for place, rows in frame.outputs.items():
-        outcome.outputs.setdefault(place, []).extend(rows)
+    return heapq.merge(*(named(topic, records) for topic, records in inputs.items()), key=order)

@@ -4,17 +4,20 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, ProducerFenced
 
 from streams.runtime import kafka
 from streams.runtime.errors import Halt, PositionError
-from streams.runtime.frame import Frame, Record
+from streams.runtime.frame import Frame, InputRecord, Record, RefusedTimers
+from streams.runtime.idle import IdleClock
+from streams.runtime.inputs import MAX_RECORDS, Input, merged
 from streams.runtime.isolate import PoisonCounter, halves
 from streams.runtime.mark import MARK_KEY, Mark
-from streams.runtime.restore import restore
+from streams.runtime.restore import Restored, restore
 from streams.runtime.state import Store
 
 if TYPE_CHECKING:
@@ -23,15 +26,16 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT_S = 3.0
 COMMIT_TIMEOUT_S = 60.0
 HALT_PAUSE_S = (1.0, 30.0)
-MAX_RECORDS = 4000
 MIN_RECORDS = 16
 # The first frame after a restart meets the whole backlog before anything is known about the agent's speed.
 FIRST_RECORDS = 250
-MAX_FRAME_BYTES = 4 * 1024 * 1024
-# What may wait here, in frames.
-BUFFER_FRAMES = 3
 # The event loop also sends heartbeats and the other partitions' transactions.
 FRAME_SECONDS = 0.1
+# How often a partition that waits looks whether an input that held up the others has ended, or time has passed.
+LOOK_S = 0.05
+TICK_S = 1.0
+# A tick that fires nothing is committed so often: a restart loses no more of a quiet partition's time.
+KEEP_TICK_MS = 60_000
 
 
 class Delivery:
@@ -58,68 +62,50 @@ class Delivery:
 class Partition:
     """One partition number. Its task opens it, runs frames until it is stopped, and starts over after errors."""
 
-    def __init__(self, engine: "Engine", tp: TopicPartition) -> None:
+    def __init__(self, engine: "Engine", number: int) -> None:
         self.engine = engine
         self.agent = engine.agent
-        self.tp = tp
+        self.number = number
+        self.name = f"{self.agent.name}[{number}]"
+        self.inputs = {topic.name: Input(engine, topic.name, number) for topic in self.agent.inputs}
         self.store = Store()
         self.mark = Mark({})
         self.delivery: Delivery | None = None
         self.poison = PoisonCounter()
         self.records_per_frame = FIRST_RECORDS
         self.moved = time.monotonic()
+        self.clock = IdleClock(list(self.inputs.values()))
+        self.open = False
         self._producer: AIOKafkaProducer | None = None
-        self._buffer: list[Record] = []
-        self._bytes = 0
-        self._expected: int | None = None
-        self._paused = False
         self._wake = asyncio.Event()
         self._stopping = False
         self._confirmed = asyncio.Event()
-        self._seek()
-        self.task = asyncio.create_task(self._run(), name=f"{self.agent.name}[{tp.partition}]")
+        for each in self.inputs.values():
+            each.seek()
+        self.task = asyncio.create_task(self._run(), name=self.name)
 
     # -- input --------------------------------------------------------------------------------------------
 
     @property
-    def open(self) -> bool:
-        return self._expected is not None
-
-    @property
-    def position(self) -> int:
-        """Next offset to be committed."""
-        return self.mark.offsets.get(self.agent.input.name, 0)
+    def positions(self) -> dict[TopicPartition, int]:
+        """Next offset to be committed, of every input."""
+        return {each.tp: self.mark.offsets.get(each.topic, 0) for each in self.inputs.values()}
 
     @property
     def busy(self) -> bool:
         """Whether records wait here or are being processed."""
-        return bool(self._buffer) or self.delivery is not None
+        return self.delivery is not None or any(each.waiting for each in self.inputs.values())
 
-    def push(self, records: list[Record]) -> None:
-        """Take what the consumer fetched."""
-        if self._expected is None:
-            return
-        if records[0].offset < self._expected:
-            records = [record for record in records if record.offset >= self._expected]
-            if not records:
-                return
-        self._buffer += records
-        self._bytes += sum(len(record.value or b"") for record in records)
-        self._expected = records[-1].offset + 1
-        self._wake.set()
-        if not self._paused and self._waiting >= BUFFER_FRAMES:
-            self._paused = True
-            self.engine.consumer.pause(self.tp)
-
-    @property
-    def _waiting(self) -> float:
-        """How many full frames wait here."""
-        return max(len(self._buffer) / MAX_RECORDS, self._bytes / MAX_FRAME_BYTES)
+    def push(self, topic: str, records: list[Record]) -> None:
+        """Take what the consumer fetched of an input."""
+        if self.inputs[topic].push(records):
+            self._wake.set()
 
     def assigned(self) -> None:
         """A new assignment still holds this partition; the client has forgotten its position and its pause."""
         self._confirmed.set()
-        self._seek()
+        for each in self.inputs.values():
+            each.seek()
 
     def stop(self) -> None:
         """Finish the frame in progress, then end."""
@@ -127,37 +113,32 @@ class Partition:
         self._wake.set()
         self._confirmed.set()
 
-    def _seek(self) -> None:
-        """Let the consumer read from here on; a closed partition is not read."""
-        consumer = self.engine.consumer
-        try:
-            consumer.seek(self.tp, self._expected or 0)
-            if self._paused or self._expected is None:
-                consumer.pause(self.tp)
-            else:
-                consumer.resume(self.tp)
-        except IllegalStateError:
-            # A rebalance took the assignment away for now; the next one calls assigned().
-            self.engine.log.debug("%s: no seek during a rebalance", self.tp)
-
     async def _take(self) -> list[Record]:
-        while not self._buffer and not self._stopping:
+        """What is to be processed next; nothing when the partition stops, or when time alone has passed."""
+        inputs = list(self.inputs.values())
+        while not self._stopping:
             self._wake.clear()
-            await self._wake.wait()
-        if self._stopping:
-            return []
-        waiting = len(self._buffer)
-        # Of large records fewer: by their mean size, as no frame need be cut to the byte.
-        size = min(self.records_per_frame, max(1, waiting * MAX_FRAME_BYTES // max(1, self._bytes)))
-        records, self._buffer = self._buffer[:size], self._buffer[size:]
-        self._bytes = self._bytes * len(self._buffer) // waiting
-        if self._paused and self._waiting < BUFFER_FRAMES / 2:
-            self._paused = False
+            records = merged(inputs, self.records_per_frame)
+            if records:
+                return records
+            if any(each.waiting for each in inputs):
+                wait = LOOK_S  # for an input whose records belong before these
+            elif self.store.timers:
+                if self.clock.advance(self.mark.clock) and self._tick_due():
+                    return []
+                wait = TICK_S
+            else:
+                wait = None
             try:
-                self.engine.consumer.resume(self.tp)
-            except IllegalStateError:
-                self.engine.log.debug("%s: no resume during a rebalance", self.tp)
-        return records
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except TimeoutError:
+                continue
+        return []
+
+    def _tick_due(self) -> bool:
+        first = self.store.timers.first
+        now = self.clock.now
+        return (first is not None and first[0] <= now) or now - self.mark.clock >= KEEP_TICK_MS
 
     # -- life ---------------------------------------------------------------------------------------------
 
@@ -165,17 +146,17 @@ class Partition:
         engine, name = self.engine, self.agent.name
         pause = HALT_PAUSE_S[0]
         failures = 0
-        stood = -1
+        stood: dict[str, int] = {}
         halted = engine.metrics.halted.labels(name)
         while not self._stopping:
             try:
                 await self._open()
                 await self._serve()
             except Halt as error:
-                if self.position > stood:
-                    stood, pause = self.position, HALT_PAUSE_S[0]  # it has gone on since the last time
+                if self.mark.offsets != stood:
+                    stood, pause = self.mark.offsets, HALT_PAUSE_S[0]  # it has gone on since the last time
                 engine.log.error(
-                    "%s stopped: %s: %s (tried again in %.0f s)", self.tp, type(error).__name__, error, pause
+                    "%s stopped: %s: %s (tried again in %.0f s)", self.name, type(error).__name__, error, pause
                 )
                 engine.count_error(error)
                 await self._close()
@@ -186,14 +167,14 @@ class Partition:
                     halted.dec()
                 pause = min(2 * pause, HALT_PAUSE_S[1])
             except ProducerFenced as error:
-                engine.log.info("%s: fenced, waiting for the group's word", self.tp)
+                engine.log.info("%s: fenced, waiting for the group's word", self.name)
                 engine.count_error(error)
                 await self._close()
                 await self._wait_until_owner()
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - counted and logged; the log is the truth to start again from
-                engine.log.warning("%s: %s: %s, opening again", self.tp, type(error).__name__, error)
+                engine.log.warning("%s: %s: %s, opening again", self.name, type(error).__name__, error)
                 engine.count_error(error)
                 failures = 0 if self.open else failures + 1
                 await self._close()
@@ -222,55 +203,72 @@ class Partition:
                     if await kafka.owns_assignment(engine.consumer):
                         return
                 except (KafkaError, TimeoutError) as error:
-                    engine.log.debug("%s: the group does not answer: %r", self.tp, error)
+                    engine.log.debug("%s: the group does not answer: %r", self.name, error)
 
     async def _open(self) -> None:
-        engine, tp = self.engine, self.tp
+        engine = self.engine
         started = time.monotonic()
-        self._producer = kafka.producer(engine.servers, f"{engine.group}-{tp.partition}", engine.session_timeout_ms)
+        self._producer = kafka.producer(engine.servers, f"{engine.group}-{self.number}", engine.session_timeout_ms)
         # Fences whoever had the partition and settles his last transaction: from here on the log is final.
         await asyncio.wait_for(self._producer.start(), kafka.REQUEST_TIMEOUT_S)
         fenced = time.monotonic()
-        restored = await restore(engine.servers, engine.changelog, tp.partition)
-        begin, end = await engine.bounds(tp)
-        name = self.agent.input.name
-        if restored.mark is None:
-            if restored.entries:
-                raise PositionError(
-                    f"{engine.changelog}[{tp.partition}] has state but no MARK: was it restored in part?"
-                )
-            mark = Mark({name: begin})
-        else:
-            mark = restored.mark
-        offset = mark.offsets[name]
-        if not begin <= offset <= end:
-            raise PositionError(
-                f"the next record to read is {offset}, the log of {tp.topic}[{tp.partition}] holds {begin} to {end}: "
-                + (f"{begin - offset} records are gone" if offset < begin else "the topic was made anew")
-            )
-        self.store, self.mark = Store(restored.entries), mark
+        restored = await restore(engine.servers, engine.changelog, self.number)
+        mark = await self._start_at(restored)
+        self.store, self.mark = Store(restored.entries, self.agent.timers), mark
         # Otherwise every restart of a worker with a bug would give the dead letters a few records more.
         self.poison.streak = mark.poison
-        self._buffer, self._bytes, self._paused, self._expected = [], 0, False, offset
         self.moved = time.monotonic()
-        self._seek()
+        self.clock.start()
+        self.open = True
+        for topic, each in self.inputs.items():
+            each.open(mark.offsets[topic])
         engine.metrics.partitions.labels(engine.agent.name).inc()
         engine.metrics.restore_seconds.labels(engine.agent.name).observe(restored.seconds)
         engine.log.info(
-            "%s open at %d: fencing %.2f s, %d entries restored in %.2f s",
-            tp, offset, fenced - started, len(restored.entries), restored.seconds,
+            "%s open at %s: fencing %.2f s, %d entries restored in %.2f s",
+            self.name, ", ".join(map(str, mark.offsets.values())), fenced - started, len(restored.entries),
+            restored.seconds,
         )  # fmt: skip
 
+    async def _start_at(self, restored: Restored) -> Mark:
+        """The position to start from, held against what the inputs' logs have.
+
+        Raises:
+            PositionError: a person must decide how to go on.
+        """
+        changelog = f"{self.engine.changelog}[{self.number}]"
+        mark = restored.mark or Mark({})
+        if restored.mark is None and restored.entries:
+            raise PositionError(f"{changelog} has state but no MARK: was it restored in part?")
+        unknown = mark.offsets.keys() - self.inputs.keys()
+        if unknown:
+            raise PositionError(
+                f"{changelog} has positions of {', '.join(sorted(unknown))}, which this release does not read: "
+                "run the release that wrote them"
+            )
+        offsets: dict[str, int] = {}
+        for topic, each in self.inputs.items():
+            begin, end = await self.engine.bounds(each.tp)
+            # An input that the agent did not have before is read from its beginning.
+            offset = offsets[topic] = mark.offsets.get(topic, begin)
+            if not begin <= offset <= end:
+                raise PositionError(
+                    f"the next record to read is {offset}, the log of {each.tp.topic}[{self.number}] holds {begin} to "
+                    f"{end}: " + (f"{begin - offset} records are gone" if offset < begin else "the topic was made anew")
+                )
+        return replace(mark, offsets=offsets)
+
     async def _close(self) -> None:
-        if self._expected is not None:
-            metrics, place = self.engine.metrics, (self.agent.name, str(self.tp.partition))
+        if self.open:
+            metrics, place = self.engine.metrics, (self.agent.name, str(self.number))
             metrics.partitions.labels(self.agent.name).dec()
             # Another worker tells them from now on.
             metrics.lag.remove(*place)
             metrics.state_entries.remove(*place)
-            self._expected = None
-            self._seek()
-        self._buffer, self._bytes, self.delivery = [], 0, None
+            self.open = False
+        for each in self.inputs.values():
+            each.close()
+        self.delivery = None
         producer, self._producer = self._producer, None
         if producer is not None:
             stop = asyncio.ensure_future(producer.stop())
@@ -285,43 +283,49 @@ class Partition:
         while True:
             started = time.monotonic()
             records = await self._take()
-            if not records:
+            if self._stopping:
                 return
-            await self._process(records)
+            await self._process(records, None if records else self.clock.now)
             rest = started + linger - time.monotonic()
             if rest > 0:
                 await self._sleep(rest)
 
-    async def _process(self, records: Sequence[Record]) -> None:
-        """Run a frame and commit it; when the agent raises, its halves one after the other."""
-        frame = self._frame(records)
-        started = time.perf_counter()
-        error = await self._deliver(frame)
-        if error is None:
-            self.poison.passed()
-            self._adapt(len(records), time.perf_counter() - started)
-        elif isinstance(error, Halt):
-            raise error
-        else:
+    async def _process(self, records: Sequence[Record], tick: int | None = None) -> None:
+        """Run a frame and commit it; without the timers that make the agent raise, or its halves one by one."""
+        streak = self.poison.streak
+        refused: dict[int, Exception] = {}
+        while True:
+            frame = self._frame(records, tick, refused)
+            started = time.perf_counter()
+            error = await self._deliver(frame)
+            if error is None:
+                break
+            if isinstance(error, Halt):
+                raise error
             self.engine.metrics.body_errors.labels(self.agent.name).inc()
-            if len(records) > 1:
-                for half in halves(records):
-                    await self._process(half)
-                return
+            if frame.firing is None:
+                break
+            self.poison.timer_failed(frame.given - 1, refused, error)
+        if error is None:
+            self.poison.passed(frame.given - 1 in refused)
+            self._adapt(len(records), time.perf_counter() - started)
+        elif len(records) > 1:
+            self.poison.streak = streak  # the halves meet the timers again
+            for half in halves(records):
+                await self._process(half)
+            return
+        elif records:
             self.poison.failed(error)
             frame = self._frame(records)
             frame.reject(records[0], type(error).__name__, str(error))
-        await self._commit(frame, records[-1].offset + 1, len(records))
+        else:
+            raise error
+        await self._commit(frame, records)
 
-    def _frame(self, records: Sequence[Record]) -> Frame:
+    def _frame(self, records: Sequence[Record], tick: int | None = None, refused: RefusedTimers | None = None) -> Frame:
+        engine = self.engine
         return Frame(
-            self.agent,
-            self.tp.partition,
-            records,
-            self.store,
-            self.mark.clock,
-            self.engine.counts,
-            self.tp.topic,
+            self.agent, self.number, records, self.store, self.mark.clock, engine.counts, engine.prefix, tick, refused
         )
 
     async def _deliver(self, frame: Frame) -> Exception | None:
@@ -339,14 +343,20 @@ class Partition:
         elif records == self.records_per_frame:
             self.records_per_frame = min(MAX_RECORDS, 2 * records)
 
-    async def _commit(self, frame: Frame, offset: int, count: int) -> None:
+    async def _commit(self, frame: Frame, records: Sequence[Record]) -> None:
         engine = self.engine
-        mark = Mark({self.agent.input.name: offset}, self.mark.control, frame.clock, self.poison.streak)
+        offsets = dict(self.mark.offsets)
+        if len(self.inputs) == 1 and records:
+            offsets[self.agent.input.name] = records[-1].offset + 1
+        else:
+            offsets.update((record.topic, record.offset + 1) for record in cast(Sequence[InputRecord], records))
+        mark = Mark(offsets, self.mark.control, frame.clock, self.poison.streak)
         outputs = {(engine.topic(topic), number): rows for (topic, number), rows in frame.outputs.items()}
-        outputs[engine.changelog, self.tp.partition] = [*frame.changes.items(), (MARK_KEY, mark.encode())]
+        outputs[engine.changelog, self.number] = [*frame.changes.items(), (MARK_KEY, mark.encode())]
         started = time.perf_counter()
         await kafka.transact(self._producer, outputs, COMMIT_TIMEOUT_S)
-        self.store.apply(frame.changes)
+        frame.apply()
         self.mark = mark
         self.moved = time.monotonic()
-        engine.committed(self, frame, count, time.perf_counter() - started)
+        self.clock.start()
+        engine.committed(self, frame, len(records), time.perf_counter() - started)

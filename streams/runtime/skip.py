@@ -24,11 +24,12 @@ class NothingLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A partition of an agent: its MARK (None before its first frame), and what the input's log holds.
+    """A partition of an agent in one of its inputs: its MARK (None before its first frame), and what the log holds.
 
     Offsets `begin` to `end` - 1 can be read; `position` is the next one to be processed.
     """
 
+    topic: str
     partition: int
     mark: Mark | None
     position: int
@@ -61,25 +62,29 @@ async def partitions_of(servers: str, topic: str) -> int:
         return await kafka.partitions_of(source, topic)
 
 
-async def standing(agent: Agent, servers: str, prefix: str, partition: int) -> Standing:
-    """Read MARK and the bounds of the input's log.
+async def standing(agent: Agent, servers: str, prefix: str, partition: int) -> list[Standing]:
+    """Read MARK and the bounds of the inputs' logs, in the order of the agent's inputs.
 
     Raises KafkaError, TimeoutError; StateVersionError for a MARK that this release does not read.
     """
     restored = await restore(servers, prefix + agent.changelog, partition)
+    found = []
     async with _connected(servers) as source:
-        begin, end = await kafka.bounds(source, TopicPartition(prefix + agent.input.name, partition))
-    position = begin if restored.mark is None else restored.mark.offsets[agent.input.name]
-    return Standing(partition, restored.mark, position, begin, end)
+        for topic in agent.inputs:
+            name = prefix + topic.name
+            begin, end = await kafka.bounds(source, TopicPartition(name, partition))
+            position = begin if restored.mark is None else restored.mark.offsets.get(topic.name, begin)
+            found.append(Standing(name, partition, restored.mark, position, begin, end))
+    return found
 
 
-async def skip(agent: Agent, servers: str, prefix: str, partition: int, *, by: str, reason: str) -> Standing:
-    """Let a partition go on at the first record that the log still has, and say in the dead letters what it skipped.
+async def skip(agent: Agent, servers: str, prefix: str, partition: int, *, by: str, reason: str) -> list[Standing]:
+    """Let a partition go on at the first records that the logs still have, and say in the dead letters what it skipped.
 
-    Whoever runs the partition is fenced and opens it again at the new position. MARK and the dead letter are one
+    Whoever runs the partition is fenced and opens it again at the new position. MARK and the dead letters are one
     transaction.
 
-    Returns: where it stood.
+    Returns: where it stood in the inputs that had lost records.
     Raises: NothingLostError; else as `standing`.
     """
     producer = kafka.producer(servers, f"{prefix}{agent.name}-{partition}", TRANSACTION_TIMEOUT_MS)
@@ -87,31 +92,41 @@ async def skip(agent: Agent, servers: str, prefix: str, partition: int, *, by: s
     await asyncio.wait_for(producer.start(), kafka.REQUEST_TIMEOUT_S)
     try:
         stood = await standing(agent, servers, prefix, partition)
-        if stood.mark is None or stood.lost is None:
+        mark = stood[0].mark
+        lost = [each for each in stood if each.lost]
+        if mark is None or not lost:
             raise NothingLostError(
-                f"{prefix}{agent.input.name}[{partition}] stands at {stood.position}, "
-                f"the log holds {stood.begin} to {stood.end}: nothing is lost"
+                "; ".join(
+                    f"{each.topic}[{partition}] stands at {each.position}, the log holds {each.begin} to {each.end}"
+                    for each in stood
+                )
+                + ": nothing is lost"
             )
-        mark = Mark({agent.input.name: stood.begin}, stood.mark.control, stood.mark.clock)
-        letter: dict[str, object] = {
-            "tenant_id": None,
-            "source_topic": prefix + agent.input.name,
-            "source_partition": partition,
-            "source_offset": stood.position,
-            "source_timestamp": int(time.time() * 1000),
-            "agent": agent.name,
-            "error_class": "RecordsLost",
-            "message": f"{stood.lost}; skipped to {stood.begin} by {by}: {reason}"[:1000],
-            "key": None,
-            "value": None,
-            "headers": [],
-        }
+        letters: list[Row] = []
+        for each in lost:
+            letter: dict[str, object] = {
+                "tenant_id": None,
+                "source_topic": each.topic,
+                "source_partition": partition,
+                "source_offset": each.position,
+                "source_timestamp": int(time.time() * 1000),
+                "agent": agent.name,
+                "error_class": "RecordsLost",
+                "message": f"{each.lost}; skipped to {each.begin} by {by}: {reason}"[:1000],
+                "key": None,
+                "value": None,
+                "headers": [],
+            }
+            letters.append((None, topics.DEAD_LETTERS.codec.encode(letter)))
+        moved = {each.topic.removeprefix(prefix): each.begin for each in lost}
         count = await partitions_of(servers, prefix + topics.DEAD_LETTERS.name)
         outputs: dict[tuple[str, int], list[Row]] = {
-            (prefix + topics.DEAD_LETTERS.name, partition % count): [(None, topics.DEAD_LETTERS.codec.encode(letter))],
-            (prefix + agent.changelog, partition): [(MARK_KEY, mark.encode())],
+            (prefix + topics.DEAD_LETTERS.name, partition % count): letters,
+            (prefix + agent.changelog, partition): [
+                (MARK_KEY, Mark(mark.offsets | moved, mark.control, mark.clock).encode())
+            ],
         }
         await kafka.transact(producer, outputs, kafka.REQUEST_TIMEOUT_S)
-        return stood
+        return lost
     finally:
         await asyncio.wait_for(producer.stop(), kafka.REQUEST_TIMEOUT_S)

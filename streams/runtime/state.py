@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
 from streams.runtime.errors import StateVersionError
-
-# Record keys are UTF-8, where this byte cannot occur.
-SEPARATOR = b"\xff"
+from streams.runtime.layout import SEPARATOR
+from streams.runtime.timers import Heap, Timers
 
 T = TypeVar("T")
 
@@ -80,10 +79,11 @@ L = TypeVar("L", bound=Live)
 class Store:
     """Committed state of one partition, and the live objects that stand for it."""
 
-    __slots__ = ("committed", "live")
+    __slots__ = ("committed", "live", "timers")
 
-    def __init__(self, committed: dict[bytes, bytes] | None = None) -> None:
+    def __init__(self, committed: dict[bytes, bytes] | None = None, timers: bool = True) -> None:
         self.committed = {} if committed is None else committed
+        self.timers = Heap(self.committed.items() if timers else ())
         self.live: dict[tuple[bytes, type[Any]], Live] = {}
 
     def apply(self, changes: dict[bytes, bytes | None]) -> None:
@@ -130,10 +130,11 @@ class Values(dict[Any, Any]):
 class State:
     """What one frame sees: the committed state under its own changes."""
 
-    __slots__ = ("_store", "_touched", "_values")
+    __slots__ = ("_store", "_touched", "_values", "timers")
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.timers = Timers(store.timers, store.committed)
         self._values: dict[str, Values] = {}
         self._touched: dict[tuple[bytes, type[Any]], Live] = {}
 
@@ -190,9 +191,16 @@ class State:
             head = bytes([kind.version])
             for name, raw in found.changes():
                 out[start + name] = None if raw is None else head + raw
+        out.update(self.timers.changes())
         return out
+
+    def apply(self, changes: dict[bytes, bytes | None]) -> None:
+        """Make the frame's changes real, after its transaction was committed."""
+        self._store.apply(changes)
+        self.timers.apply()
 
     def roll_back(self) -> None:
         """Drop the live objects that this frame touched; they are loaded again from the committed state."""
         for handle in self._touched:
             self._store.live.pop(handle, None)
+        self.timers.roll_back()

@@ -76,7 +76,7 @@ class Oracle:
             partition=partition,
             counts=counts,
             start=before,
-            source=self.physical(agent.input.name),
+            prefix=self.prefix,
         )
         self.runs[agent.name, partition, hit] = outcome
         return outcome

@@ -41,5 +41,5 @@ def process(frame: Frame) -> None:
     frame.send(topics.PREDICTIONS_ANOMALY, out)
 
 
-COUNTER = Agent(name="counter", input=topics.EVENTS_METRICS, outputs=(topics.PREDICTIONS_ANOMALY,), process=process)
+COUNTER = Agent(name="counter", inputs=(topics.EVENTS_METRICS,), outputs=(topics.PREDICTIONS_ANOMALY,), process=process)
 AGENTS = (COUNTER,)

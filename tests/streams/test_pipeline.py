@@ -42,7 +42,7 @@ def offline(source: list[InputRecord], prefix: str) -> tuple[Outcome, list[Input
         mine = [record for record in source if topic.partition_of(record.key or b"", PARTITIONS) == number]
         # Offsets are those within the partition, as the broker counts them.
         mine = [record._replace(offset=offset) for offset, record in enumerate(mine)]
-        outcome = run(METRICS, mine, partition=number, counts=counts, source=prefix + topic.name)
+        outcome = run(METRICS, mine, partition=number, counts=counts, prefix=prefix)
         for place, rows in outcome.outputs.items():
             whole.outputs.setdefault(place, []).extend(rows)
     candidates = [

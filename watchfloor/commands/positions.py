@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json
+from itertools import chain
 
 import click
 from aiokafka.errors import KafkaError
@@ -34,7 +35,7 @@ async def _all(settings: Settings) -> list[tuple[Agent, list[Standing]]]:
     for agent in AGENTS:
         count = await skip.partitions_of(settings.kafka, settings.prefix + agent.input.name)
         each = [skip.standing(agent, settings.kafka, settings.prefix, number) for number in range(count)]
-        found.append((agent, list(await asyncio.gather(*each))))
+        found.append((agent, sorted(chain(*await asyncio.gather(*each)), key=lambda one: (one.topic, one.partition))))
     return found
 
 
@@ -50,7 +51,7 @@ def show(as_json: bool) -> None:
     if as_json:
         rows = [
             {
-                "agent": agent.name, "topic": settings.prefix + agent.input.name, "partition": each.partition,
+                "agent": agent.name, "topic": each.topic, "partition": each.partition,
                 "position": each.position, "begin": each.begin, "end": each.end, "lost": each.lost,
             }
             for agent, partitions in found for each in partitions
@@ -58,13 +59,13 @@ def show(as_json: bool) -> None:
         click.echo(json.dumps(rows))
     else:
         table = Table()
-        for name in ("agent", "partition", "position", "log", "waiting", "state"):
-            table.add_column(name, justify="left" if name in ("agent", "state") else "right")
+        for name in ("agent", "topic", "partition", "position", "log", "waiting", "state"):
+            table.add_column(name, justify="left" if name in ("agent", "topic", "state") else "right")
         for agent, partitions in found:
             for each in partitions:
                 state = each.lost or ("not begun" if each.mark is None else "ok")
                 log, waiting = f"{each.begin} - {each.end}", max(0, each.end - each.position)
-                table.add_row(agent.name, str(each.partition), str(each.position), log, str(waiting), state)
+                table.add_row(agent.name, each.topic, str(each.partition), str(each.position), log, str(waiting), state)
         Console().print(table)
     if any(each.lost for _, partitions in found for each in partitions):
         raise SystemExit(LOST)
@@ -82,7 +83,7 @@ def go_on(agent: str, partition: int, reason: str, by: str) -> None:
     """
     settings = Settings()
 
-    async def run() -> Standing:
+    async def run() -> list[Standing]:
         count = await skip.partitions_of(settings.kafka, settings.prefix + NAMES[agent].input.name)
         if partition >= count:
             raise click.BadParameter(f"{agent} has the partitions 0 to {count - 1}", param_hint="PARTITION")
@@ -94,4 +95,5 @@ def go_on(agent: str, partition: int, reason: str, by: str) -> None:
         raise click.ClickException(str(error)) from error
     except (KafkaError, TimeoutError, LookupError, Halt) as error:
         raise click.ClickException(f"Kafka at {settings.kafka}: {error or type(error).__name__}") from error
-    click.echo(f"{agent}[{partition}]: {stood.lost}; it goes on at {stood.begin}")
+    for each in stood:
+        click.echo(f"{agent}[{partition}] in {each.topic}: {each.lost}; it goes on at {each.begin}")

@@ -109,7 +109,7 @@ class Lab:
             InputRecord(one.key, one.value, one.timestamp, one.offset, one.headers)
             for one in self.log(TOPIC.name)[partition]
         ]
-        return run(agent or tally(), source, partition=partition, counts=self.counts, start=start, source=self.source)
+        return run(agent or tally(), source, partition=partition, counts=self.counts, start=start, prefix=self.prefix)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -87,7 +87,7 @@ def tally(name: str = "tally", halted: Callable[[], bool] = lambda: False) -> Ag
             out.append(output)
         frame.send(OUTPUT, out)
 
-    return Agent(name=name, input=TOPIC, outputs=(OUTPUT,), process=process)
+    return Agent(name=name, inputs=(TOPIC,), outputs=(OUTPUT,), process=process)
 
 
 def sample(number: int, *orders: str, host: str | None = None, tenant: str = "acme", at: int = NOW) -> dict[str, Any]:

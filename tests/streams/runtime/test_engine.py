@@ -180,7 +180,7 @@ async def test_a_killed_worker_goes_on_at_mark(lab: Lab) -> None:
 
 
 def engine_position(engine: Engine) -> int:
-    return max((part.position for part in engine.parts.values()), default=0)
+    return max((at for part in engine.parts.values() for at in part.positions.values()), default=0)
 
 
 async def test_partitions_move_between_workers(lab: Lab) -> None:
@@ -231,7 +231,7 @@ async def test_records_that_are_gone_stop_the_partition(lab: Lab, caplog: pytest
     async with lab.running() as engine:
         await eventually(lambda: halted(engine), "the halt")
         assert errors(engine, "PositionError") >= 1
-        assert not engine.parts[aiokafka.TopicPartition(lab.source, 0)].open
+        assert not engine.parts[0].open
     assert "the next record to read is 100" in caplog.text
     assert "holds 150 to 200: 50 records are gone" in caplog.text
     assert lab.rows(OUTPUT.name) == before
@@ -271,7 +271,7 @@ async def test_a_graceful_stop_commits_and_leaves(lab: Lab) -> None:
     assert errors(engine, "ProducerFenced") == 0
     # All of what was read, and nothing after MARK.
     source = [InputRecord(one.key, one.value, one.timestamp, one.offset) for one in lab.log(TOPIC.name)[0]]
-    wanted = run(tally(), source[:stopped], counts=lab.counts, source=lab.source)
+    wanted = run(tally(), source[:stopped], counts=lab.counts, prefix=lab.prefix)
     assert lab.rows(OUTPUT.name) == wanted.topic(OUTPUT.name)
     group = lab.admin.describe_consumer_groups([engine.group])[engine.group].result(20)
     assert group.members == []

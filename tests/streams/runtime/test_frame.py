@@ -25,9 +25,9 @@ def made(
     partition: int = 2,
     clock: int = -1,
     counts: dict[str, int] = COUNTS,
-    name: str | None = None,
+    prefix: str = "",
 ) -> Frame:
-    return Frame(agent or tally(), partition, source, Store(), clock, counts, name)
+    return Frame(agent or tally(), partition, source, Store(), clock, counts, prefix)
 
 
 def letters(frame: Frame) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def test_the_clock_follows_the_valid_records_and_never_goes_back() -> None:
 def test_a_dead_letter_holds_the_record_whole_its_place_and_the_reason() -> None:
     headers = [("trace", b"\x00\xff"), ("trace", None), ("", b"")]
     one = InputRecord(b"acme|h2", b"\xc3\x01 nonsense", NOW + 3, 41, headers)
-    frame = made([one], name="prefix.events.metrics")
+    frame = made([one], prefix="prefix.")
     frame.decode()
     (letter,) = letters(frame)
     message = letter.pop("message")
@@ -145,8 +145,9 @@ def test_a_dead_letter_names_the_tenant_that_the_key_names(key: bytes | None, te
 
 
 def test_a_long_message_is_cut() -> None:
-    frame = made([])
-    frame.reject(record(GOOD, 0), "Long", "x" * 5000)
+    one = record(GOOD, 0)
+    frame = made([one])
+    frame.reject(one, "Long", "x" * 5000)
     assert len(letters(frame)[0]["message"]) == 1000
 
 
@@ -184,7 +185,7 @@ def sender(topic: topics.Topic, make: Callable[[dict[str, Any]], dict[str, Any]]
     def process(frame: Frame) -> None:
         frame.send(topic, [make(event) for event in frame.decode()])
 
-    return Agent("sender", TOPIC, (topic,), process)
+    return Agent("sender", (TOPIC,), (topic,), process)
 
 
 def test_an_output_goes_to_the_partition_of_its_key() -> None:

@@ -85,7 +85,7 @@ def test_outputs_come_with_their_partition_and_in_order() -> None:
 
 
 def test_dead_letters_name_the_topic_as_it_is_called_in_the_cluster() -> None:
-    outcome = run(tally(), [one(0, "undecodable")], source="demo.events.metrics")
+    outcome = run(tally(), [one(0, "undecodable")], prefix="demo.")
     ((_, value),) = outcome.topic("dead-letters")
     assert value is not None
     assert b"demo.events.metrics" in value

@@ -17,7 +17,7 @@ async def test_a_partition_goes_on_behind_what_was_lost(lab: Lab) -> None:
     lab.create_all()
     lab.write(TOPIC.name, records(sample(number) for number in range(100)))
     where = (agent, lab.servers, lab.prefix, 0)
-    assert (await skip.standing(*where)).mark is None
+    assert (await skip.standing(*where))[0].mark is None
     with pytest.raises(skip.NothingLostError, match="stands at 0, the log holds 0 to 100: nothing is lost"):
         await skip.skip(*where, by="ann", reason="none")
     async with lab.running() as engine:
@@ -27,11 +27,11 @@ async def test_a_partition_goes_on_behind_what_was_lost(lab: Lab) -> None:
         deleted.result(20)
     async with lab.running() as engine:
         await eventually(lambda: figure(engine.metrics, "watchfloor_halted_partitions") == 1, "the halt")
-        assert (await skip.standing(*where)).lost == "records 100 to 149 are gone from the log"
-        stood = await skip.skip(*where, by="ann", reason="disk full")
+        assert (await skip.standing(*where))[0].lost == "records 100 to 149 are gone from the log"
+        (stood,) = await skip.skip(*where, by="ann", reason="disk full")
         assert (stood.position, stood.begin, stood.end) == (100, 150, 200)
         await processed(engine, 50)
-    after = await skip.standing(*where)
+    (after,) = await skip.standing(*where)
     assert (after.position, after.lost) == (200, None)
     (value,) = [value for _, value in lab.rows(topics.DEAD_LETTERS.name)]
     letter = topics.DEAD_LETTERS.codec.decode(value or b"")

@@ -186,7 +186,7 @@ def test_a_live_object_is_loaded_once_and_its_changes_are_taken_once_a_frame() -
             assert isinstance(live, Counted)
             live.add(int(event["cpu_percent"]))
 
-    agent = Agent("counted", TOPIC, (), process)
+    agent = Agent("counted", (TOPIC,), (), process)
     outcome = run(agent, records(sample(n, host="a") for n in range(9)), cuts=lambda: 3)
     assert calls == ["load", "changes", "changes", "changes"]
     assert outcome.state == {b"acme|a\xffseen\xff%d" % n: b"\x01\x03" + bytes(7) for n in range(3)}
