@@ -271,7 +271,7 @@ class Frame:
         """Put a timer into the dead letters, over which the agent raises; it fires just before a record."""
         letter = {
             "source_topic": self._prefix + self.agent.changelog,
-            "source_offset": -1,
+            "source_offset": due.number,
             "source_timestamp": due.deadline,
             "value": due.payload,
             "headers": [{"name": "timer", "value": due.name}],

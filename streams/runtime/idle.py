@@ -23,8 +23,8 @@ class IdleClock:
         self.now = -1
 
     def start(self) -> None:
-        """Something came, or was committed: the silence begins anew."""
-        self._seen = None
+        """The partition was opened, or something was committed: the silence begins anew."""
+        self._seen = time.monotonic()
         self._silent_s = 0.0
 
     def advance(self, clock: int) -> bool:

@@ -52,10 +52,19 @@ def test_a_timer_that_raises_is_a_dead_letter_and_the_rest_goes_on() -> None:
     assert key == b"acme|h"
     assert letter["error_class"] == "ValueError"
     assert letter["message"] == "timer b'e1': e1 is spoilt"
-    assert (letter["source_topic"], letter["source_offset"]) == ("p.changelog.pairing", -1)
+    assert letter["source_topic"] == "p.changelog.pairing"
     assert letter["source_timestamp"] == NOW + 5_000
     assert letter["value"] == b"spoilt e1"
     assert letter["headers"] == [{"name": "timer", "value": b"e1"}]
+
+
+def test_dead_letters_of_timers_have_places_of_their_own() -> None:
+    source = [one(FIRST, number, number % 2, number, SPOILT, host=f"h{number % 3}") for number in range(9)]
+    outcome = run(AGENT, [*source, one(FIRST, 99, 3, 9)], tick=NOW + 5_500)
+    letters = [topics.DEAD_LETTERS.codec.decode(value or b"") for _, value in outcome.topic(topics.DEAD_LETTERS.name)]
+    assert len(letters) == 5
+    assert len({letter["source_offset"] for letter in letters}) == 5
+    assert all(letter["source_offset"] < 0 for letter in letters)
 
 
 def test_a_bug_in_timers_does_not_drain_them() -> None:
