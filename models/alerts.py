@@ -47,6 +47,7 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind("metric_anomaly", SEVERITIES, "noc", "docs/alerts.md#metric_anomaly"),
         Kind("metric_static", ("WARNING", "CRITICAL"), "noc", "docs/alerts.md#metric_static"),
+        Kind("host_silent", ("HIGH",), "noc", "docs/alerts.md#host_silent"),
     )
 }
 

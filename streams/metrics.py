@@ -1,6 +1,6 @@
 """The metrics agent: samples of hosts in; a prediction for each, and candidates for alerts, out.
 
-Novelty and static limits open alerts; the rest of the way is the alert agent's (streams.alerts).
+Novelty, static limits and silence open alerts; the rest of the way is the alert agent's (streams.alerts).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,11 @@ from models.anomaly.static import StaticLimit
 from models.identity import derived_id, prediction_id
 from models.metrics import show, show_range
 from schemas import topics
+from streams import silence
 from streams.host_state import EXTRA_LIMIT, HostState, Watch
 from streams.repeats import Seen
 from streams.runs import Finding, Run
-from streams.runtime import Agent, Frame
+from streams.runtime import Agent, Due, Frame
 
 MODEL, VERSION, FEATURE_SET, SLOT = "anomaly", "novelty-1", "metrics-1", "champion"
 
@@ -35,15 +36,20 @@ _nine = itemgetter(*metrics.NAMES)
 
 
 def process(frame: Frame) -> None:
-    events = frame.decode()
     predictions: list[dict[str, Any]] = []
     candidates: list[dict[str, Any]] = []
-    for record, event in zip(frame.records, events, strict=True):
+    for moment in frame.timeline():
+        if isinstance(moment, Due):
+            host = frame.state.live(moment.key, HostState)
+            candidates += filter(None, [silence.due(frame.timers, moment, host.newest)])
+            continue
+        record, event = moment.record, moment.value
         wrong = metrics.fault(event)
         if wrong is not None:
             frame.reject(record, "InvalidEvent", wrong)
             continue
-        host = frame.state.live(topics.EVENTS_METRICS.key_of(event), HostState)
+        key = topics.EVENTS_METRICS.key_of(event)
+        host = frame.state.live(key, HostState)
         seen = host.memory.meet(event["event_id"], content(event))
         if seen is Seen.CONFLICT:
             frame.reject(record, "ConflictingEvent", f"event_id {event['event_id']!r} came before with other content")
@@ -54,6 +60,7 @@ def process(frame: Frame) -> None:
             age = host.newest - event["occurred_at"]
             predictions.append(prediction(event, {}, [], f"late: {age} ms older than the newest sample of its host"))
         else:
+            candidates += filter(None, [silence.heard(frame.timers, key, event, host.newest, moment.clock)])
             host.newest = event["occurred_at"]
             predictions.append(score(host, event, candidates))
     frame.send(topics.PREDICTIONS_ANOMALY, predictions)
@@ -281,4 +288,5 @@ METRICS = Agent(
     inputs=(topics.EVENTS_METRICS,),
     outputs=(topics.PREDICTIONS_ANOMALY, topics.ALERTS_CANDIDATES),
     process=process,
+    timers=True,
 )

@@ -37,4 +37,4 @@ class IdleClock:
         if seen is not None:
             self._silent_s += min(time.monotonic() - seen, LONGEST_STEP_S)
         self.now = clock + int(self._silent_s * 1000)
-        return True
+        return self.now > clock

@@ -107,6 +107,11 @@ class Timers:
         raw = self._value(key + _INFIX + name)
         return None if raw is None else deadline_of(raw)
 
+    def get(self, key: bytes, name: bytes) -> tuple[int, bytes] | None:
+        """Deadline and payload of a timer, None where there is none."""
+        raw = self._value(key + _INFIX + name)
+        return None if raw is None else (deadline_of(raw), raw[_VALUE.size :])
+
     def pop(self, clock: int) -> Due | None:
         """The next timer that is due at `clock`, taken out; None when there is none."""
         while (entry := self._pop(clock)) is not None:

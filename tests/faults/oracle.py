@@ -1,8 +1,11 @@
 """The yardstick: what the offline driver computes from the input logs is what must stand in the outputs."""
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from schemas import topics
@@ -67,17 +70,17 @@ class Oracle:
     def run(self, agent: Agent, partition: int) -> Outcome:
         """What the offline driver makes of the input as it was read last."""
         hit = self._hit(partition)
-        before = self.runs.get((agent.name, partition, hit))
-        records = self.known[agent.input.name][partition]
         counts = {topic.name: self.partitions for topic in (agent.input, *agent.outputs, topics.DEAD_LETTERS)}
-        outcome = run(
-            with_bug(agent, hit),
-            records[before.records if before else 0 :],
-            partition=partition,
-            counts=counts,
-            start=before,
-            prefix=self.prefix,
-        )
+        go_on = partial(run, with_bug(agent, hit), partition=partition, counts=counts, prefix=self.prefix)
+        records = self.known[agent.input.name][partition]
+        if agent.timers:
+            outcome = Outcome()
+            for offset, clock in ticks(self.log(agent.changelog)[partition]):
+                until = bisect_left(records, offset, key=attrgetter("offset"))
+                go_on(records[outcome.records : until], start=outcome, tick=clock)
+            return go_on(records[outcome.records :], start=outcome)
+        before = self.runs.get((agent.name, partition, hit))
+        outcome = go_on(records[before.records if before else 0 :], start=before)
         self.runs[agent.name, partition, hit] = outcome
         return outcome
 
@@ -100,7 +103,7 @@ class Oracle:
                     )
                 if changelog is not None:
                     what = f"state of {agent.name}-{partition}"
-                    verdict = judge_changelog(what, records, outcome, changelog[partition])
+                    verdict = judge_changelog(what, records, outcome, changelog[partition], agent.timers)
                     agreement.verdicts.append(verdict)
                     agreement.frames += verdict.found
         agreement.events = sum(map(len, self.known[self.agents[0].input.name]))
@@ -149,6 +152,17 @@ class Oracle:
                 yield topics.DEAD_LETTERS.codec.decode(one.value or b"")
 
 
+def ticks(changelog: Iterable[Logged]) -> Iterator[tuple[int, int]]:
+    """What the MARKs say of time that passed without records: next offset of the input, and the clock."""
+    position, clock = 0, -1
+    for one in changelog:
+        if one.key == MARK_KEY:
+            mark = Mark.decode(one.value or b"")
+            if _position(one) == position and mark.clock > clock >= 0:
+                yield position, mark.clock
+            position, clock = _position(one), mark.clock
+
+
 def with_bug(agent: Agent, hit: frozenset[int]) -> Agent:
     """The agent as it ran while the bug was in it: it raises over these records, and over no others."""
     if not hit:
@@ -181,16 +195,23 @@ def _position(one: Logged) -> int:
     return offset
 
 
-def judge_changelog(what: str, source: Sequence[Logged], outcome: Outcome, records: Sequence[Logged]) -> Verdict:
-    """The MARKs are the frame log: they only grow and end at the input's end; the rest folds to the state."""
+def judge_changelog(
+    what: str, source: Sequence[Logged], outcome: Outcome, records: Sequence[Logged], timers: bool = False
+) -> Verdict:
+    """The MARKs are the frame log: they only grow and end at the input's end; the rest folds to the state.
+
+    Ticks of an agent with timers move the clock alone.
+    """
     state: dict[bytes, bytes] = {}
     position, clock, marks = -1, -1, 0
     verdict = Verdict(what)
     for one in records:
         key = one.key or b""
         if key == MARK_KEY:
-            verdict.out_of_order += _position(one) <= position
-            position, clock, marks = _position(one), Mark.decode(one.value or b"").clock, marks + 1
+            mark = Mark.decode(one.value or b"")
+            ticked = timers and mark.clock > clock and _position(one) == position
+            verdict.out_of_order += _position(one) <= position and not ticked
+            position, clock, marks = _position(one), mark.clock, marks + 1
         elif one.value is None:
             state.pop(key, None)
         else:
