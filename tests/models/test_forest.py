@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 
 from models.anomaly import forest_trainer
-from models.anomaly.forest import Forest, filled
+from models.anomaly.forest import Forest, Trees, filled
 from models.anomaly.forest_artifact import ARRAYS, MANIFEST, ArtifactRefused, Manifest, digest, pack, unpack
 from models.anomaly.forest_trainer import TooFewSamples, flatten, train
 from models.metrics import FEATURE_SET, NAMES
@@ -64,6 +64,20 @@ def test_scores_are_those_of_scikit_learn(
     new = np.concatenate([known[:100], scale * rng.normal(0, 3, size=(100, features))])
     expected = -theirs.score_samples(filled(new, np.zeros(features)))
     assert np.abs(ours.scores(new) - expected).max() < 1e-9
+
+
+def test_a_value_at_the_threshold_goes_to_the_first_child() -> None:
+    trees = Trees(
+        roots=np.array([0]),
+        feature=np.zeros(3, dtype=np.intp),
+        threshold=np.array([1.0, np.inf, np.inf]),
+        children=np.array([[1, 2], [1, 1], [2, 2]]),
+        length=np.array([0.0, 1.0, 3.0]),
+        depth=1,
+        usual=1.0,
+    )
+    forest = Forest(trees, np.zeros(1), np.zeros(1), 0.5)
+    assert forest.scores([[0.5], [1.0], [1.001]]).tolist() == [0.5, 0.5, 0.125]
 
 
 def test_the_trained_forest_scores_as_scikit_learn_fitted_on_the_same_samples() -> None:
