@@ -1,13 +1,10 @@
 """`python -m benchmarks.quality`: how good the detectors are, on public series and on made ones."""
 
-import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,10 +12,10 @@ import click
 import numpy as np
 from rich.progress import Progress
 
-from benchmarks import nab, plain
+from benchmarks import nab, plain, quality_month
 from benchmarks.nab import PROFILES, Scores, Stream
 from benchmarks.quality_synthetic import CASES, INCIDENTS, RATES, Outcome, Switch, judge, switch
-from benchmarks.report import RESULTS, Table, console, machine, renew_document, show
+from benchmarks.report import Table, console, keep, show
 from models.anomaly import novelty, record, rows
 from models.anomaly.novelty import Novelty
 
@@ -285,9 +282,9 @@ def costs(streams: Sequence[Stream]) -> tuple[dict[str, Any], Table]:
 @click.option(
     "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Made series of each kind and rate."
 )
-@click.option("--short", is_flag=True, help="Without the sensitivity table; keeps no results.")
+@click.option("--short", is_flag=True, help="Without the sensitivity table and the month; keeps no results.")
 def main(seeds: int, short: bool) -> None:
-    """Quality of the detectors: NAB, then made series with planted incidents. Takes some minutes.
+    """Quality of the detectors: NAB, made series with planted incidents, a made month of 20 hosts. Takes some minutes.
 
     NAB=DIR names a checkout of the public repository numenta/NAB (58 series, 20 MB).
     """
@@ -298,8 +295,8 @@ def main(seeds: int, short: bool) -> None:
         if folder is None:
             console.print(
                 "NAB=DIR is not set. Left out: the scores on NAB, by folder and with one setting moved, the size of "
-                "the state, and renewing docs/detectors.md. To have them, clone the public repository numenta/NAB and "
-                "run: make quality NAB=DIR",
+                "the state, and renewing their part of docs/detectors.md. To have them, clone the public repository "
+                "numenta/NAB and run: make quality NAB=DIR",
                 soft_wrap=True,
             )
         else:
@@ -310,31 +307,25 @@ def main(seeds: int, short: bool) -> None:
             tables.append(table)
         figures["made"], more = made(seeds, progress)
         tables += more
+        if not short:
+            month, month_tables = quality_month.measure(progress)
     show(tables)
-    if folder is not None and not short:
-        keep(figures, tables, seeds)
+    if short:
+        return
+    show(month_tables)
+    keep("month", quality_month.settings(quality_month.SEED), month, month_tables, DOCUMENT)
+    if folder is not None:
+        keep("detectors", settings(seeds), figures, tables, DOCUMENT)
 
 
-def keep(figures: Mapping[str, Any], tables: Sequence[Table], seeds: int) -> None:
-    """Writes results/detectors.json and renews the tables of docs/detectors.md."""
-    result = {
-        "benchmark": "detectors",
-        "made": f"{datetime.now(tz=UTC):%Y-%m-%dT%H:%MZ}",
-        "machine": machine(),
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "settings": {
-            "threshold": THRESHOLD,
-            "quiet rows": QUIET_ROWS,
-            "value lag": rows.VALUE_LAG,
-            "context lag": rows.CONTEXT_LAG,
-            "seeds": seeds,
-        },
-        "figures": dict(figures),
-        "tables": [asdict(table) for table in tables],
+def settings(seeds: int) -> dict[str, Any]:
+    return {
+        "threshold": THRESHOLD,
+        "quiet rows": QUIET_ROWS,
+        "value lag": rows.VALUE_LAG,
+        "context lag": rows.CONTEXT_LAG,
+        "seeds": seeds,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "detectors.json").write_text(json.dumps(result, indent=1) + "\n")
-    renew_document(["detectors"], DOCUMENT)
 
 
 if __name__ == "__main__":

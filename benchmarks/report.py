@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import psutil
 from click.core import ParameterSource
 from rich.console import Console
@@ -116,6 +117,24 @@ def finish(
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
     renew_document([name])
+
+
+def keep(
+    name: str, settings: Mapping[str, Any], figures: Mapping[str, Any], tables: Sequence[Table], document: Path
+) -> None:
+    """Writes the results of a measurement of quality, and renews its part of the document."""
+    result = {
+        "benchmark": name,
+        "made": f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%dT%H:%MZ}",
+        "machine": machine(),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+        "settings": dict(settings),
+        "figures": dict(figures),
+        "tables": [asdict(table) for table in tables],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    renew_document([name], document)
 
 
 def show(tables: Iterable[Table]) -> None:

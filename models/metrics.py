@@ -47,6 +47,10 @@ HOST_METRICS = (
 
 BY_NAME = {metric.name: metric for metric in HOST_METRICS}
 NAMES = tuple(BY_NAME)
+
+FEATURE_SET = "metrics-1"
+"""Name of the nine in this order, as models and predictions name it."""
+
 _RANGES = tuple((metric.name, metric.high) for metric in HOST_METRICS)
 
 

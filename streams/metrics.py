@@ -20,7 +20,7 @@ from streams.repeats import Seen
 from streams.runs import Finding, Run
 from streams.runtime import Agent, Due, Frame
 
-MODEL, VERSION, FEATURE_SET, SLOT = "anomaly", "novelty-1", "metrics-1", "champion"
+MODEL, VERSION, SLOT = "anomaly", "novelty-1", "champion"
 
 THRESHOLD = 0.5
 """A score from here on fires."""
@@ -258,7 +258,7 @@ def prediction(
         "model": MODEL,
         "model_version": VERSION,
         "calibration_version": "none",
-        "feature_set": FEATURE_SET,
+        "feature_set": metrics.FEATURE_SET,
         "slot": SLOT,
         "event_time": event["occurred_at"],
         "probability": probability,
