@@ -22,7 +22,7 @@ from schemas.topics import Topic
 LIMIT_S = 30.0
 FOREVER = "-1"
 # Small segments, because only closed ones are compacted: a restore reads what compaction has left.
-CHANGELOG = {
+COMPACTED = {
     "cleanup.policy": "compact",
     "segment.bytes": str(16 << 20),
     "segment.ms": str(10 * 60_000),
@@ -84,7 +84,7 @@ class Plan:
 
 def wanted(
     topics: Iterable[Topic],
-    changelogs: Iterable[str],
+    changelogs: Mapping[str, int | None],
     *,
     prefix: str = "",
     partitions: int,
@@ -95,20 +95,26 @@ def wanted(
 
     Args:
         topics: the public topics.
-        changelogs: names of the agents' changelogs.
-        partitions: of every topic: outputs and state keep the partition number of the input.
+        changelogs: names of the agents' changelogs, with the partitions of the agent's input where it sets them.
+        partitions: of every topic that does not set its own: outputs and state keep the partition number of the input.
         forever: keep records without end, for isolated prefixes whose records carry old timestamps.
     """
     safe = {"min.insync.replicas": "2"} if replication >= 3 else {}
 
     def public(topic: Topic) -> Wanted:
-        retention = FOREVER if forever else str(topic.retention_ms)
-        config = {"cleanup.policy": "delete", "retention.ms": retention, **safe}
+        if topic.retention_ms is None:
+            config = {**COMPACTED, **safe}
+        else:
+            retention = FOREVER if forever else str(topic.retention_ms)
+            config = {"cleanup.policy": "delete", "retention.ms": retention, **safe}
         if topic.max_message_bytes:
             config["max.message.bytes"] = str(topic.max_message_bytes)
-        return Wanted(prefix + topic.name, partitions, replication, topic.key is not None, config)
+        return Wanted(prefix + topic.name, topic.partitions or partitions, replication, topic.key is not None, config)
 
-    state = [Wanted(prefix + name, partitions, replication, True, {**CHANGELOG, **safe}) for name in changelogs]
+    state = [
+        Wanted(prefix + name, own or partitions, replication, True, {**COMPACTED, **safe})
+        for name, own in changelogs.items()
+    ]
     return [*(public(topic) for topic in topics), *state]
 
 

@@ -14,7 +14,7 @@ Values are Avro in single-object encoding: the bytes `c3 01`, the 8-byte Rabin f
 lowest byte first, then the record. Every schema reads the records of all versions in `schemas/history/`. Keys are
 UTF-8 text; a record's partition is murmur2 of its key, as the default partitioner of the Java client computes it.
 A `timestamp-millis` is UTC epoch milliseconds. A field with a default may be left out by writers that encode with
-the functions of `schemas/`.
+the functions of `schemas/`. What is kept by key is compacted: the newest record of each key stays.
 
 | topic | key | kept | holds |
 |---|---|---|---|
@@ -23,10 +23,7 @@ the functions of `schemas/`.
 
 def page() -> str:
     """The page in Markdown."""
-    rows = [
-        f"| [{t.name}](#{_anchor(t.name)}) | {_key(t)} | {t.retention_ms // DAY_MS} d | {t.doc} |\n"
-        for t in CATALOGUE.values()
-    ]
+    rows = [f"| [{t.name}](#{_anchor(t.name)}) | {_key(t)} | {_kept(t)} | {t.doc} |\n" for t in CATALOGUE.values()]
     return PAGE + "".join(rows) + "".join(_section(topic) for topic in CATALOGUE.values())
 
 
@@ -78,6 +75,10 @@ def _key(topic: Topic) -> str:
     if topic.key is None:
         return "the source's"
     return "`" + "\\|".join(("tenant_id", *topic.key)) + "`"
+
+
+def _kept(topic: Topic) -> str:
+    return "by key" if topic.retention_ms is None else f"{topic.retention_ms // DAY_MS} d"
 
 
 def _cell(text: str) -> str:

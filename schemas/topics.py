@@ -24,9 +24,10 @@ class Topic:
     key: tuple[str, ...] | None
     time: str
     id: str | None
-    retention_ms: int
+    retention_ms: int | None
     doc: str
     max_message_bytes: int | None = None
+    partitions: int | None = None
 
     @property
     def codec(self) -> Codec:
@@ -39,7 +40,7 @@ class Topic:
             return record["key"] or b""
         if len(self.key) == 1:
             return f"{record['tenant_id']}|{record[self.key[0]]}".encode()
-        return "|".join([record["tenant_id"], *(record[field] for field in self.key)]).encode()
+        return "|".join([record["tenant_id"], *(str(record[field]) for field in self.key)]).encode()
 
     def partition_of(self, key: bytes, count: int) -> int:
         """Partition of a key among `count`, as the default partitioner of the Java client."""
@@ -92,7 +93,58 @@ DEAD_LETTERS = Topic(
     doc="Records that could not be processed, whole, with the reason.",
     max_message_bytes=32 << 20,  # twice what the broker takes elsewhere, because a dead letter holds a whole record
 )
+CONTROL_COMMANDS = Topic(
+    name="control.commands",
+    schema="control.commands",
+    key=("name",),
+    time="requested_at",
+    id="command_id",
+    retention_ms=30 * DAY_MS,
+    partitions=1,  # the order of all changes
+    doc="Requests to change a setting.",
+)
+
+
+def _control(name: str, doc: str) -> Topic:
+    """A topic of settings: every version of each is a record."""
+    return Topic(
+        name=f"control.{name}",
+        schema="control.entry",
+        key=("name", "version"),
+        time="at",
+        id="command_id",
+        retention_ms=None,
+        partitions=1,
+        doc=doc,
+    )
+
+
+CONTROL_FLAGS = _control("flags", "What is switched on, by tenant: every version.")
+CONTROL_THRESHOLDS = _control("thresholds", "Limits and budgets, by tenant: every version.")
+CONTROL_AUDIT = Topic(
+    name="control.audit",
+    schema="control.audit",
+    key=("name",),
+    time="at",
+    id="command_id",
+    retention_ms=5 * 365 * DAY_MS,
+    partitions=1,
+    doc="What came of every command: the answer, and the audit trail.",
+)
+
+CONTROL: tuple[Topic, ...] = (CONTROL_FLAGS, CONTROL_THRESHOLDS)
+"""The topics of settings, which workers follow."""
 
 CATALOGUE: dict[str, Topic] = {
-    topic.name: topic for topic in (EVENTS_METRICS, PREDICTIONS_ANOMALY, ALERTS_CANDIDATES, ALERTS, DEAD_LETTERS)
+    topic.name: topic
+    for topic in (
+        EVENTS_METRICS,
+        PREDICTIONS_ANOMALY,
+        ALERTS_CANDIDATES,
+        ALERTS,
+        DEAD_LETTERS,
+        CONTROL_COMMANDS,
+        *CONTROL,
+        CONTROL_AUDIT,
+    )
 }

@@ -181,11 +181,35 @@ DEAD_LETTERS = Table(
         place=("letter_partition", "letter_offset"),
     ),
 )
+CONTROL_AUDIT = Table(
+    "control_audit",
+    "at",
+    columns("""
+        tenant_id word
+        command_id String
+        action word
+        name word
+        outcome word
+        code word
+        message String
+        asked Nullable(String)
+        expected_version Int32
+        previous_value Nullable(String)
+        value Nullable(String)
+        version Int32
+        valid_from Nullable(DateTime64(3, 'UTC'))
+        command_offset Int64
+        by String
+        at time
+        reason String
+    """),
+)
 
 ROUTES: tuple[Route, ...] = (
     Route(topics.EVENTS_METRICS, (METRIC_SAMPLES,), judged_elsewhere=True),
     Route(topics.PREDICTIONS_ANOMALY, (PREDICTIONS,)),
     Route(topics.ALERTS, (ALERTS, ALERT_EVENTS)),
+    Route(topics.CONTROL_AUDIT, (CONTROL_AUDIT,)),
     Route(topics.DEAD_LETTERS, (DEAD_LETTERS,), any_time=True),
 )
 TABLES: tuple[Table, ...] = tuple(table for route in ROUTES for table in route.tables)

@@ -24,7 +24,7 @@ EACH_TOPIC = pytest.mark.parametrize("topic", CATALOGUE.values(), ids=lambda top
 @pytest.fixture(scope="module")
 def topics(kafka: str, prefix: str) -> str:
     """Prefix of the topics of the catalogue, as `watchfloor topics apply` makes them."""
-    catalogue = wanted(CATALOGUE.values(), [], prefix=prefix, partitions=PARTITIONS, replication=1)
+    catalogue = wanted(CATALOGUE.values(), {}, prefix=prefix, partitions=PARTITIONS, replication=1)
     Cluster(kafka).apply(catalogue)
     return prefix
 
@@ -38,10 +38,15 @@ def records(topic: Topic) -> list[dict[str, Any]]:
     return [{**sample, field: f"one-{i}"} for i in range(20)]
 
 
+def partitions(topic: Topic) -> int:
+    return topic.partitions or PARTITIONS
+
+
 def read(servers: str, topic: str, count: int) -> list[tuple[bytes, bytes, int]]:
     """Key, value and partition of the first `count` records of a topic, read by librdkafka from the start."""
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "contract", "enable.auto.commit": False})
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+    numbers = consumer.list_topics(topic, timeout=DEADLINE_S).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, number, 0) for number in numbers])
     found: list[Message] = []
     deadline = time.monotonic() + DEADLINE_S
     while len(found) < count and time.monotonic() < deadline:
@@ -62,7 +67,7 @@ async def test_a_second_client_reads_what_watchfloor_writes(kafka: str, topics: 
         for record in written:
             key = topic.key_of(record)
             await producer.send_and_wait(
-                name, topic.codec.encode(record), key=key, partition=topic.partition_of(key, PARTITIONS)
+                name, topic.codec.encode(record), key=key, partition=topic.partition_of(key, partitions(topic))
             )
     schema = with_fastavro(versions.current(topic.schema))
     found = {}
@@ -93,12 +98,13 @@ def test_watchfloor_reads_what_a_second_client_writes(kafka: str, topics: str, t
     for key, value, partition in messages:
         record = topic.codec.decode(value)
         assert key == topic.key_of(record)
-        assert partition == topic.partition_of(key, PARTITIONS)
+        assert partition == topic.partition_of(key, partitions(topic))
         assert record in written
 
 
 def _ends(servers: str, topic: str) -> list[int]:
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "contract"})
-    ends = [consumer.get_watermark_offsets(TopicPartition(topic, p), DEADLINE_S)[1] for p in range(PARTITIONS)]
+    numbers = consumer.list_topics(topic, timeout=DEADLINE_S).topics[topic].partitions
+    ends = [consumer.get_watermark_offsets(TopicPartition(topic, number), DEADLINE_S)[1] for number in numbers]
     consumer.close()
     return ends

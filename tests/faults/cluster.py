@@ -77,14 +77,12 @@ class Cluster:
         """A fresh prefix with the topics that the agents need; their changelogs keep every record."""
         self.prefix, self.partitions = prefix, partitions
         agents = list(agents)
-        plain = {topics.DEAD_LETTERS.name}
+        own = {topics.DEAD_LETTERS.name: topics.DEAD_LETTERS.partitions}
         for agent in agents:
-            plain |= {agent.input.name, *(topic.name for topic in agent.outputs)}
+            own |= {topic.name: topic.partitions for topic in (agent.input, *agent.outputs)}
+            own[agent.changelog] = agent.input.partitions
         keep = {"cleanup.policy": "delete", "retention.ms": "-1"}
-        self.create(
-            NewTopic(prefix + name, partitions, 1, config=keep)
-            for name in sorted(plain | {agent.changelog for agent in agents})
-        )
+        self.create(NewTopic(prefix + name, own[name] or partitions, 1, config=keep) for name in sorted(own))
 
     def create(self, new: Iterable[NewTopic]) -> None:
         admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})

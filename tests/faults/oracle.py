@@ -59,9 +59,15 @@ class Oracle:
     def physical(self, name: str) -> str:
         return self.prefix + name
 
+    def partitions_of(self, name: str) -> int:
+        """Partitions of a topic or a changelog: its own number where the catalogue sets one."""
+        inputs = {agent.changelog: agent.input.name for agent in self.agents}
+        topic = topics.CATALOGUE.get(inputs.get(name, name))
+        return (topic and topic.partitions) or self.partitions
+
     def log(self, name: str) -> list[list[Logged]]:
         """Every record of a topic by now, partition by partition."""
-        known = self.known.setdefault(name, [[] for _ in range(self.partitions)])
+        known = self.known.setdefault(name, [[] for _ in range(self.partitions_of(name))])
         begin = [records[-1].offset + 1 if records else 0 for records in known]
         for records, more in zip(known, logs.read(self.servers, self.physical(name), begin=begin), strict=True):
             records += more
@@ -70,7 +76,8 @@ class Oracle:
     def run(self, agent: Agent, partition: int) -> Outcome:
         """What the offline driver makes of the input as it was read last."""
         hit = self._hit(partition)
-        counts = {topic.name: self.partitions for topic in (agent.input, *agent.outputs, topics.DEAD_LETTERS)}
+        named = (agent.input, *agent.outputs, topics.DEAD_LETTERS)
+        counts = {topic.name: self.partitions_of(topic.name) for topic in named}
         go_on = partial(run, with_bug(agent, hit), partition=partition, counts=counts, prefix=self.prefix)
         records = self.known[agent.input.name][partition]
         if agent.timers:
@@ -99,7 +106,10 @@ class Oracle:
                 outcome = self.run(agent, partition)
                 for topic in self.outputs():
                     due[topic.name].append(
-                        [outcome.outputs.get((topic.name, number), []) for number in range(self.partitions)]
+                        [
+                            outcome.outputs.get((topic.name, number), [])
+                            for number in range(self.partitions_of(topic.name))
+                        ]
                     )
                 if changelog is not None:
                     what = f"state of {agent.name}-{partition}"

@@ -21,6 +21,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "metric_samples": ("tenant_id", "host", "occurred_at", "event_id"),
     "alerts": ("alert_id",),
     "alert_events": ("alert_id", "seq"),
+    "control_audit": ("command_offset",),
     "dead_letters": ("source_topic", "source_partition", "source_offset", "agent"),
 }
 """Columns that make two rows of a table the same fact."""

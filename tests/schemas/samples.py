@@ -7,6 +7,15 @@ NAMES = "cpu_percent memory_percent disk_read_bytes_per_s disk_write_bytes_per_s
 METRICS = dict.fromkeys([*NAMES.split(), "queue_depth", "request_latency_ms", "error_rate"], 0.25)
 EVIDENCE = {"value": 99.5, "expected": 31.0}
 FOUND = {"score": 0.93, "value": 99.5, "expected": 31.0, "limit": 95.0, "evidence": EVIDENCE}
+CHANGE = {"tenant_id": "acme", "command_id": "c-1", "name": "observe_only", "by": "jane", "reason": "trial"}
+ENTRY = {
+    **CHANGE,
+    "version": 3,
+    "valid_from": 1_700_000_000_000,
+    "command_offset": 41,
+    "undoes": 2,
+    "at": 1_700_000_000_123,
+}
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "events.metrics": {**HOST, "host": "web-1", "occurred_at": 1_700_000_000_123, **METRICS, "extra": {"gc_ms": 4.0}},
@@ -90,5 +99,30 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "value": b"\xc3\x01\xff",
         "headers": [{"name": "traceparent", "value": b"00-1"}, {"name": "empty", "value": None}],
         "tenant_id": "acme",
+    },
+    "control.commands": {
+        **CHANGE,
+        "action": "set",
+        "value": "true",
+        "expected_version": 2,
+        "valid_from": 1_700_000_000_000,
+        "requested_at": 1_700_000_000_123,
+    },
+    "control.flags": {**ENTRY, "name": "observe_only", "value": "true"},
+    "control.thresholds": {**ENTRY, "name": "alert_budget", "value": "12"},
+    "control.audit": {
+        **CHANGE,
+        "action": "undo",
+        "outcome": "refused",
+        "code": "StaleVersion",
+        "message": "version 2 was expected",
+        "asked": "true",
+        "expected_version": 2,
+        "previous_value": "false",
+        "value": "false",
+        "version": 3,
+        "valid_from": 1_700_000_000_000,
+        "command_offset": 41,
+        "at": 1_700_000_000_123,
     },
 }

@@ -39,37 +39,46 @@ def test_plan(topic: Wanted, there: Found | None, lines: list[str], refused: lis
     assert [reason[: len(start)] for reason, start in zip(found.refused, refused, strict=True)] == refused
 
 
+def by_prefix(start: str) -> list[str]:
+    return [name for name in CATALOGUE if name.startswith(start)]
+
+
 def test_wanted_covers_the_catalogue_and_the_changelogs() -> None:
     topics = wanted(
         CATALOGUE.values(),
-        ["changelog.metrics"],
+        {"changelog.metrics": None, "changelog.control": 1},
         prefix="p.",
         partitions=24,
         replication=3,
         forever=True,
     )
     by_name = {topic.name: topic for topic in topics}
-    assert by_name.keys() == {f"p.{name}" for name in (*CATALOGUE, "changelog.metrics")}
-    assert {topic.partitions for topic in topics} == {24}
+    assert by_name.keys() == {f"p.{name}" for name in (*CATALOGUE, "changelog.metrics", "changelog.control")}
+    one = {topic.name for topic in topics if topic.partitions == 1}
+    assert one == {f"p.{name}" for name in by_prefix("control.")} | {"p.changelog.control"}
+    assert {topic.partitions for topic in topics} == {1, 24}
     assert all(topic.config["min.insync.replicas"] == "2" for topic in topics)
     assert by_name["p.alerts"].config["retention.ms"] == "-1"
-    assert by_name["p.changelog.metrics"].config["cleanup.policy"] == "compact"
+    compacted = {topic.name for topic in topics if topic.config["cleanup.policy"] == "compact"}
+    assert compacted == {"p.changelog.metrics", "p.changelog.control", "p.control.flags", "p.control.thresholds"}
+    assert not any("retention.ms" in by_name[name].config for name in compacted)
     assert [topic.name for topic in topics if not topic.keyed] == [f"p.{DEAD_LETTERS.name}"]
 
 
 @pytest.mark.kafka
 def test_apply_makes_the_cluster_match(kafka: str, prefix: str) -> None:
     def topics(partitions: int = 2, forever: bool = False) -> list[Wanted]:
-        changelogs = ["changelog.metrics"]
+        changelogs = {"changelog.metrics": None}
         return wanted(
             CATALOGUE.values(), changelogs, prefix=prefix, partitions=partitions, replication=1, forever=forever
         )
 
     cluster = Cluster(kafka)
-    assert len(cluster.plan(topics()).create) == 6
-    assert len(cluster.apply(topics()).create) == 6
+    count = len(CATALOGUE) + 1
+    assert len(cluster.plan(topics()).create) == count
+    assert len(cluster.apply(topics()).create) == count
     partitions = cluster.partitions()
-    assert all(partitions[topic.name] == 2 for topic in topics())
+    assert all(partitions[topic.name] == topic.partitions for topic in topics())
     assert cluster.apply(topics()).lines() == []
 
     with pytest.raises(TopicsRefused) as caught:
@@ -77,7 +86,8 @@ def test_apply_makes_the_cluster_match(kafka: str, prefix: str) -> None:
     assert len(caught.value.reasons) == 5
     assert cluster.plan(topics()).lines() == [], "nothing may have changed"
 
-    assert len(cluster.apply(topics(forever=True)).lines()) == 5
+    changed = sum(topic.retention_ms is not None for topic in CATALOGUE.values())
+    assert len(cluster.apply(topics(forever=True)).lines()) == changed
     assert cluster.plan(topics(forever=True)).lines() == []
     with pytest.raises(TopicsRefused, match="keeps records for ever"):
         cluster.apply(topics())

@@ -65,6 +65,10 @@ def test_fingerprint_is_that_of_the_specification() -> None:
         (topics.ALERTS_CANDIDATES, b"acme"),
         (topics.ALERTS, b"acme"),
         (topics.DEAD_LETTERS, b"acme|web-1"),
+        (topics.CONTROL_COMMANDS, b"acme|observe_only"),
+        (topics.CONTROL_FLAGS, b"acme|observe_only|3"),
+        (topics.CONTROL_THRESHOLDS, b"acme|alert_budget|3"),
+        (topics.CONTROL_AUDIT, b"acme|observe_only"),
     ],
 )
 def test_keys(topic: Topic, key: bytes) -> None:

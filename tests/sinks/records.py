@@ -126,6 +126,30 @@ def alert(number: int, seq: int, **changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
+def audit(number: int, **changes: Any) -> dict[str, Any]:
+    refused = number % 3 == 2
+    base = {
+        "tenant_id": "*" if number % 2 else "local",
+        "command_id": str(uuid.UUID(int=number)),
+        "action": "undo" if number % 5 == 4 else "set",
+        "name": "alert_budget",
+        "outcome": "refused" if refused else "accepted",
+        "code": "StaleVersion" if refused else None,
+        "message": "alert_budget of local is 12",
+        "asked": "12" if number % 5 != 4 else None,
+        "expected_version": number,
+        "previous_value": None if number == 0 else "10",
+        "value": "12",
+        "version": number + 1,
+        "valid_from": None if number == 0 else NOW_MS + number,
+        "command_offset": number,
+        "by": "jane",
+        "at": NOW_MS + number,
+        "reason": "été",
+    }
+    return {**base, **changes}
+
+
 def row(table: Table, record: Mapping[str, Any], partition: int, offset: int, timestamp: int) -> dict[str, Any]:
     """The row of a record, with times in epoch milliseconds and UUIDs as text."""
     origin = {tables.PARTITION: partition, tables.OFFSET: offset, tables.TIMESTAMP: timestamp}

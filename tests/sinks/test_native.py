@@ -15,7 +15,7 @@ from sinks.batch import Batch, Month
 from sinks.contents import Decoded, Scanned, usable_layout
 from sinks.store import Store
 from sinks.tables import ROUTES, Route
-from tests.sinks.records import NOW_MS, Record, alert, event, prediction
+from tests.sinks.records import NOW_MS, Record, alert, audit, event, prediction
 
 VALUES: dict[str, list[Any]] = {
     "Float64": [0.0, -1.5, 1e308, float("inf"), 3.0],
@@ -109,7 +109,12 @@ def test_an_unknown_type_is_named() -> None:
 
 needs_compiled = pytest.mark.skipif(contents.IMPLEMENTATION == "plain", reason="sinks._compiled was not built")
 SCANNED = [route for route in ROUTES if usable_layout(route) is not None]
-RECORDS = {"events.metrics": event, "predictions.anomaly": prediction, "alerts": lambda n: alert(n, n % 3 + 1)}
+RECORDS = {
+    "events.metrics": event,
+    "predictions.anomaly": prediction,
+    "alerts": lambda n: alert(n, n % 3 + 1),
+    "control.audit": audit,
+}
 
 
 def both(route: Route, values: list[bytes]) -> tuple[Decoded, Scanned]:

@@ -11,6 +11,7 @@ from schemas import topics
 from sinks import queries
 from sinks.errors import Mismatch, Unavailable
 from sinks.store import Store
+from sinks.tables import ROUTES
 from tests.conftest import Access
 from tests.faults.waiting import until
 from tests.sinks.conftest import Bench, Running
@@ -161,7 +162,7 @@ def test_the_command_top(clickhouse: Access, bench: Bench, tmp_path: Path) -> No
     (run / "torn.json").write_text("{")
     with Running(sink):
         until(lambda: top()["alerts_open"] == 2, 30, "the open alerts")
-        until(lambda: len(top()["topics"]) == 4, 30, "the freshness of all topics")  # type: ignore[arg-type]
+        until(lambda: len(top()["topics"]) == len(ROUTES), 30, "the freshness of all topics")  # type: ignore[arg-type]
         found = top()
         away = top(Access("http://127.0.0.1:1", "default", "x"))
         drawn = watchfloor(clickhouse, bench.store.database, tmp_path, "top", "--once", "--interval", "0.2").stdout

@@ -14,11 +14,11 @@ from sinks.figures import Figures
 from sinks.partition import Size
 from sinks.progress import TABLE as PROGRESS
 from sinks.store import Store
-from sinks.tables import ALERT_EVENTS, ALERTS, DEAD_LETTERS, METRIC_SAMPLES, PREDICTIONS, Table
+from sinks.tables import ALERT_EVENTS, ALERTS, CONTROL_AUDIT, DEAD_LETTERS, METRIC_SAMPLES, PREDICTIONS, Table
 from sinks.writer import Options, Sink
 from tests.faults.waiting import until
-from tests.sinks.conftest import Bench, Running
-from tests.sinks.records import MONTH_MS, alert, by_key, event, prediction
+from tests.sinks.conftest import PARTITIONS, Bench, Running
+from tests.sinks.records import MONTH_MS, alert, audit, by_key, event, prediction
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -27,6 +27,7 @@ KEYS = {
     "metric_samples": ("tenant_id", "host", "event_id"),
     "alerts": ("tenant_id", "alert_id"),
     "alert_events": ("tenant_id", "alert_id", "seq"),
+    "control_audit": ("command_offset",),
 }
 
 
@@ -42,7 +43,9 @@ def test_all_tables(bench: Bench) -> None:
     bench.write(topics.EVENTS_METRICS, [event(n) for n in range(300)])
     bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(300)])
     bench.write(topics.ALERTS, [alert(n, seq) for n in range(5) for seq in (1, 2, 3)])
+    bench.write(topics.CONTROL_AUDIT, [audit(n) for n in range(30)])
     bench.drain()
+    compare(bench, topics.CONTROL_AUDIT, CONTROL_AUDIT)
     compare(bench, topics.EVENTS_METRICS, METRIC_SAMPLES)
     compare(bench, topics.PREDICTIONS_ANOMALY, PREDICTIONS)
     compare(bench, topics.ALERTS, ALERT_EVENTS)
@@ -422,7 +425,7 @@ def test_two_sinks_share_the_partitions(bench: Bench) -> None:
             until(lambda: partitions(second) and partitions(first), 30, "both to have partitions")
             bench.write(topic, [prediction(n) for n in range(100, 300)])
             until(lambda: len(bench.rows(PREDICTIONS)) == 300, 30, "the rows of both")
-            assert partitions(first) + partitions(second) == 8
+            assert partitions(first) + partitions(second) == len(bench.names) * PARTITIONS
         bench.write(topic, [prediction(n) for n in range(300, 400)])
         until(lambda: len(bench.rows(PREDICTIONS)) == 400, 60, "the rows of the one that is left")
     compare(bench, topic, PREDICTIONS)

@@ -26,7 +26,7 @@ def all_wanted(settings: Settings, forever: bool = False) -> list[Wanted]:
 
     return wanted(
         CATALOGUE.values(),
-        [agent.changelog for agent in AGENTS],
+        {agent.changelog: agent.input.partitions for agent in AGENTS},
         prefix=settings.prefix,
         partitions=settings.partitions,
         replication=settings.replication,

@@ -1,0 +1,101 @@
+"""Asking for a change of a setting, and waiting for what the control agent says to it."""
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from schemas import topics
+
+REQUEST_TIMEOUT_S = 10.0
+
+
+class NoAnswer(TimeoutError):
+    """The command is in the log, and no worker has judged it in time. It will be, as soon as one runs."""
+
+
+def command(
+    *,
+    action: str,
+    tenant: str,
+    name: str,
+    value: str | None,
+    expected_version: int,
+    valid_from: int | None = None,
+    by: str,
+    reason: str,
+) -> dict[str, Any]:
+    """A command made now. Arguments as in schemas/control.commands.avsc."""
+    return {
+        "tenant_id": tenant,
+        "command_id": str(uuid.uuid4()),
+        "action": action,
+        "name": name,
+        "value": value,
+        "expected_version": expected_version,
+        "valid_from": valid_from,
+        "requested_at": int(time.time() * 1000),
+        "by": by,
+        "reason": reason,
+    }
+
+
+def ask(servers: str, asked: Mapping[str, Any], *, prefix: str = "", limit_s: float = 10.0) -> dict[str, Any]:
+    """Send a command and return its record in control.audit.
+
+    Args:
+        limit_s: how long to wait for the answer after Kafka has the command, in seconds.
+    Raises:
+        KafkaException: Kafka does not have the command, or did not say that it has it: read the setting before
+            asking again.
+        NoAnswer: no worker judged it in time.
+    """
+    audit = TopicPartition(prefix + topics.CONTROL_AUDIT.name, 0)
+    reader = Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": f"{prefix}watchfloor-control-{asked['command_id']}",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "log_level": 0,
+        }
+    )
+    try:
+        # The end before the command is sent: its answer lies behind it.
+        _, end = reader.get_watermark_offsets(audit, timeout=REQUEST_TIMEOUT_S)
+        reader.assign([TopicPartition(audit.topic, 0, end)])
+        _send(servers, prefix, asked)
+        deadline = time.monotonic() + limit_s
+        while (left := deadline - time.monotonic()) > 0:
+            message = reader.poll(min(left, 0.5))
+            if message is None:
+                continue
+            error, value = message.error(), message.value()
+            if error is not None:
+                raise KafkaException(error)
+            answer: dict[str, Any] = topics.CONTROL_AUDIT.codec.decode(value or b"")
+            if answer["command_id"] == asked["command_id"]:
+                return answer
+    finally:
+        reader.close()
+    raise NoAnswer(f"no worker answered command {asked['command_id']} within {limit_s:g} s")
+
+
+def _send(servers: str, prefix: str, asked: Mapping[str, Any]) -> None:
+    topic = topics.CONTROL_COMMANDS
+    failed: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failed.append(error)
+
+    limit_ms = int(REQUEST_TIMEOUT_S * 1000)
+    producer = Producer(
+        {"bootstrap.servers": servers, "enable.idempotence": True, "message.timeout.ms": limit_ms, "log_level": 0}
+    )
+    value, key = topic.codec.encode(dict(asked)), topic.key_of(asked)
+    producer.produce(prefix + topic.name, value, key, partition=0, on_delivery=delivered)
+    if producer.flush(REQUEST_TIMEOUT_S + 1) or failed:
+        raise KafkaException(failed[0] if failed else KafkaError(KafkaError._MSG_TIMED_OUT))

@@ -1,0 +1,71 @@
+"""The catalogue of settings and the values that they take."""
+
+import pytest
+
+from models.control import DEFAULTS, SETTINGS, InvalidValue, Value, is_scope
+from schemas import topics
+
+
+def test_every_setting_is_whole() -> None:
+    known = {topic.name for topic in topics.CONTROL}
+    for name, setting in SETTINGS.items():
+        assert name == setting.name
+        assert setting.topic in known
+        assert setting.doc.endswith(".")
+        assert DEFAULTS[setting.topic, name] == setting.default
+        default = str(setting.default).lower()
+        assert setting.read(default) == setting.default
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("tuning", "true", True),
+        ("tuning", " false ", False),
+        ("alert_budget", "0", 0),
+        ("alert_budget", "10000", 10_000),
+        ("anomaly_threshold", "0.7", 0.7),
+        ("anomaly_threshold", "1", 1.0),
+        ("anomaly_threshold", "5e-1", 0.5),
+    ],
+)
+def test_good_values(name: str, text: str, value: Value) -> None:
+    found = SETTINGS[name].read(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("tuning", "1", "tuning must be true or false, not 1"),
+        ("tuning", '"true"', "tuning must be true or false"),
+        ("tuning", "True", "tuning must be true or false"),
+        ("tuning", "null", "tuning must be true or false, not null"),
+        ("tuning", "", "tuning must be true or false, not "),
+        ("alert_budget", "10.5", r"alert_budget must be a whole number from 0 to 10000 \(alerts .*\), not 10\.5"),
+        ("alert_budget", "true", "must be a whole number"),
+        ("alert_budget", "-1", "must be a whole number from 0 to 10000"),
+        ("alert_budget", "10001", "must be a whole number from 0 to 10000"),
+        ("alert_budget", "9" * 90, "must be a whole number from 0 to 10000"),
+        ("anomaly_threshold", "1.01", "anomaly_threshold must be a number from 0 to 1, not 1.01"),
+        ("anomaly_threshold", "NaN", "must be a number from 0 to 1"),
+        ("anomaly_threshold", "Infinity", "must be a number from 0 to 1"),
+        ("anomaly_threshold", "[0.5]", "must be a number from 0 to 1"),
+        ("anomaly_threshold", "[" * 100_000, "must be a number from 0 to 1"),
+        ("anomaly_threshold", "0." + "5" * 200, "must be a number from 0 to 1"),
+    ],
+)  # fmt: skip
+def test_bad_values_are_refused_with_what_was_expected(name: str, text: str, expected: str) -> None:
+    with pytest.raises(InvalidValue, match=expected) as caught:
+        SETTINGS[name].read(text)
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("tenant", ["*", "acme", "a-1_b", "0", "a" * 63])
+def test_scopes(tenant: str) -> None:
+    assert is_scope(tenant)
+
+
+@pytest.mark.parametrize("tenant", ["", "A", "a|b", "**", "-a", "a" * 64, "a\n", "a b"])
+def test_what_is_no_scope(tenant: str) -> None:
+    assert not is_scope(tenant)

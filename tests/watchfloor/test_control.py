@@ -1,0 +1,143 @@
+"""`watchfloor control` on a real broker, with a worker and without."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from models.control import SETTINGS
+from schemas.apply import Cluster
+from watchfloor.cli import main
+from watchfloor.commands.topics import all_wanted
+from watchfloor.settings import Settings
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def environment(kafka: str, prefix: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Variables of an instance whose topics are there."""
+    home = tmp_path_factory.mktemp("control")
+    names = {"WATCHFLOOR_KAFKA": kafka, "WATCHFLOOR_PREFIX": prefix, "WATCHFLOOR_HOME": str(home), "COLUMNS": "200"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in names.items():
+            patch.setenv(name, value)
+        settings = Settings()
+        Cluster(settings.kafka).apply(all_wanted(settings))
+        yield names
+
+
+@contextmanager
+def worker(environment: dict[str, str]) -> Iterator[None]:
+    output = Path(environment["WATCHFLOOR_HOME"]) / "worker.out"
+    with output.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "watchfloor", "worker", "--agents", "control"],
+            env=os.environ | environment,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, output.read_text()[-3000:]
+
+
+def run(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, ["control", *arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def told(*arguments: str, code: int = 0) -> Any:
+    return json.loads(run(*arguments, "--json", code=code).stdout)
+
+
+def test_a_day_of_control(environment: dict[str, str]) -> None:
+    get = ("get", "observe_only", "--tenant", "acme")
+    assert told(*get) == {
+        "name": "observe_only", "tenant": "acme", "value": False, "unit": "", "source": "default", "version": 0,
+        "since": None, "by": None, "reason": None, "coming": [],
+    }  # fmt: skip
+
+    # Nobody is there to answer: the command waits, and the next worker judges it.
+    early = ("set", "observe_only", "on", "--by", "jane")
+    queued = run(*early, "--reason", "too early", "--wait", "1", code=4)
+    assert "unanswered: no worker answered command" in queued.stderr
+    assert "stays queued and is judged when a worker runs the agent `control`" in queued.stderr
+    with worker(environment):
+        # This one was sent after it, with the same expected version.
+        late = told(*early, "--reason", "repeated", "--wait", "60", code=3)
+        assert (late["outcome"], late["code"], late["version"]) == ("refused", "StaleVersion", 1)
+        inherited = told(*get)
+        assert (inherited["value"], inherited["source"], inherited["by"]) == (True, "inherited from *", "jane")
+
+        own = ("set", "observe_only", "off", "--tenant", "acme", "--reason", "acme first")
+        assert "observe_only of acme is false from " in run(*own).output
+        assert (told(*get)["value"], told(*get)["source"]) == (False, "own")
+        refused = run(*own, "--expected-version", "0", code=3)
+        assert refused.stdout == ""
+        assert "refused: version 0 was expected; observe_only of acme is false" in refused.stderr
+
+        undone = told("undo", "observe_only", "--tenant", "acme", "--reason", "a mistake")
+        assert (undone["outcome"], undone["version"], undone["value"]) == ("accepted", 2, None)
+        assert told(*get)["source"] == "inherited from *"
+        versions = told("history", "observe_only", "--tenant", "acme")
+        assert [(each["version"], each["value"], each["undoes"]) for each in versions] == [
+            (2, None, 1),
+            (1, False, None),
+        ]
+        assert "a mistake (undoes 1)" in run("history", "observe_only", "--tenant", "acme").output
+
+        later = ("set", "alert_budget", "25", "--reason", "trial", "--valid-from")
+        told(*later, "2020-01-01", code=3)
+        run(*later, "15m")
+        assert told("get", "alert_budget")["value"] == 25
+        soon = (datetime.now(UTC) + timedelta(days=2)).replace(microsecond=0)
+        for days in (3, 2, 4):  # the second calls off the first
+            run(*later, (soon + timedelta(days=days)).isoformat())
+        found = told("get", "alert_budget")
+        starts = [datetime.fromisoformat(each["valid_from"]) for each in found["coming"]]
+        assert starts == [soon + timedelta(days=days) for days in (2, 4)]
+        run("set", "stop_automatic", "on", "--reason", "stop")
+        assert told("get", "stop_automatic")["value"] is True
+
+
+def test_every_setting_is_shown_with_what_it_means(environment: dict[str, str]) -> None:
+    assert [row["name"] for row in told("get")] == list(SETTINGS)
+    table = run("get").output
+    assert all(name in table for name in SETTINGS)
+    one = run("get", "anomaly_threshold").output
+    assert "Score of a detector from which a sample fires. Takes a number from 0 to 1." in one
+    assert "Nobody has set tuning of globex." in run("history", "tuning", "--tenant", "globex").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("set", "observe", "on", "--reason", "x"), "is not one of 'observe_only', 'auto_ticket'"),
+        (("set", "observe_only", "yes", "--reason", "x"), "observe_only must be true or false, not yes"),
+        (("set", "alert_budget", "--reason", "x", "--", "-1"), "must be a whole number from 0 to 10000"),
+        (("set", "observe_only", "on"), "Missing option '--reason'"),
+        (("get", "--tenant", "A"), r"expected * or 1 to 63 of a-z, 0-9, _ and -, got 'A'"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_sent(arguments: tuple[str, ...], message: str) -> None:
+    assert message in run(*arguments, code=2).stderr
+
+
+def test_no_broker_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHFLOOR_KAFKA", "127.0.0.1:1")
+    monkeypatch.setattr("watchfloor.commands.control.READ_LIMIT_S", 0.5)
+    result = run("get", code=1)
+    assert "Kafka at 127.0.0.1:1: control at 127.0.0.1:1 could not be read to its end within 0.5 s" in result.stderr

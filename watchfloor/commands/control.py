@@ -1,0 +1,261 @@
+"""`watchfloor control`: settings that change while everything runs, who changed them, and back again."""
+
+import asyncio
+import getpass
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import reduce
+from typing import Any, Never
+
+import click
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
+from rich.console import Console
+from rich.table import Column, Table
+
+from models.control import DEFAULTS, EVERYONE, SETTINGS, InvalidValue, Setting, is_scope
+from producers.control import NoAnswer, ask
+from producers.control import command as make_command
+from schemas import topics
+from streams.runtime import Halt
+from streams.runtime.control import Control, Entry, Follower
+from watchfloor.commands.alerts import Since
+from watchfloor.settings import Settings
+
+REFUSED = 3
+UNANSWERED = 4
+READ_LIMIT_S = 20.0
+WORDS = {"on": "true", "off": "false", "inherit": None}
+
+
+@click.group()
+def command() -> None:
+    """Read and change settings that hold at once, everywhere: flags and thresholds.
+
+    A tenant without a value of its own has that of `*`, which stands for all tenants; else the default holds. What
+    the settings mean and how a change is made: docs/control.md.
+    """
+
+
+def _scope(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not is_scope(value):
+        raise click.BadParameter(f"expected * or 1 to 63 of a-z, 0-9, _ and -, got {value!r}")
+    return value
+
+
+NAME = click.argument("name", type=click.Choice(list(SETTINGS)), metavar="NAME")
+TENANT = click.option(
+    "--tenant", default=EVERYONE, show_default=True, callback=_scope, help="Tenant; * stands for all of them."
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+CHANGE = (
+    TENANT,
+    click.option("--reason", required=True, help="Why; kept in the history and the audit."),
+    click.option(
+        "--expected-version",
+        type=click.IntRange(min=0),
+        show_default="the one just read",
+        help="Refuse the change when the setting has another version by now; 0 before the first.",
+    ),
+    click.option(
+        "--valid-from",
+        type=Since(),
+        help="Let it hold for records from this time on: an ISO 8601 time, or 15m for 15 minutes ago. Without it, now.",
+    ),
+    click.option("--by", default=getpass.getuser, show_default="your user name", help="Who decided; kept with it."),
+    click.option(
+        "--wait",
+        type=click.FloatRange(min=0.1),
+        default=10.0,
+        show_default=True,
+        help="Seconds to wait for the answer.",
+    ),
+    AS_JSON,
+)
+
+
+def changing(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that `set` and `undo` share."""
+    return reduce(lambda decorated, option: option(decorated), reversed(CHANGE), function)
+
+
+@command.command()
+@click.argument("name", type=click.Choice(list(SETTINGS)), metavar="[NAME]", required=False)
+@TENANT
+@AS_JSON
+def get(name: str | None, tenant: str, as_json: bool) -> None:
+    """Show what holds now: value, where it comes from, version, since when, by whom. All settings without NAME."""
+    control = _read(Settings())
+    now = int(time.time() * 1000)
+    chosen = [SETTINGS[name]] if name else list(SETTINGS.values())
+    rows = [standing(control, setting, tenant, now) for setting in chosen]
+    if as_json:
+        click.echo(json.dumps(rows[0] if name else rows))
+        return
+    table = Table(Column("setting", no_wrap=True), "value", "from", "version", Column("since", no_wrap=True), "by")
+    for row in rows:
+        since, by = row["since"] or "", row["by"] or ""
+        table.add_row(row["name"], in_words(row["value"]), row["source"], str(row["version"] or ""), since, by)
+    Console().print(table)
+    for row in rows:
+        for entry in row["coming"]:
+            click.echo(f"{row['name']}: {in_words(entry['value'])} from {entry['valid_from']} on")
+    if name:
+        because = f" Why: {rows[0]['reason']}." if rows[0]["reason"] else ""
+        click.echo(f"{SETTINGS[name].doc} Takes {SETTINGS[name].expected}.{because}")
+
+
+def standing(control: Control, setting: Setting, tenant: str, now: int) -> dict[str, Any]:
+    """How a setting stands for a tenant at a time.
+
+    `source` is "own", "inherited from *" or "default". `version` is that of the tenant's own newest version (0 without
+    one), which the next change must expect; since, by and reason are those of the version that holds; `coming` are the
+    tenant's own versions that are to hold later.
+    """
+    found = control.find(setting.topic, tenant, setting.name, now)
+    own = control.history(setting.topic, tenant, setting.name)
+    source, holds = "default", None
+    if found is not None:
+        who, holds = found
+        source = "own" if who == tenant else f"inherited from {who}"
+    return {
+        "name": setting.name,
+        "tenant": tenant,
+        "value": setting.default if holds is None else holds.value,
+        "unit": setting.unit,
+        "source": source,
+        "version": own[-1].version if own else 0,
+        "since": None if holds is None else moment(holds.valid_from or holds.at),
+        "by": None if holds is None else holds.by,
+        "reason": None if holds is None else holds.reason,
+        "coming": [
+            told(entry)
+            for place, entry in enumerate(own, 1)
+            if entry.valid_from > now and all(newer.valid_from > entry.valid_from for newer in own[place:])
+        ],
+    }
+
+
+@command.command("set")
+@NAME
+@click.argument("value")
+@changing
+def change(name: str, value: str, wait: float, as_json: bool, **about: Any) -> None:
+    """Set NAME to VALUE: on, off, a number, or inherit to give up a value of the tenant's own.
+
+    Exit code 3 when it is refused, because somebody else was faster for instance, and 4 when no worker answers in time.
+    """
+    text = WORDS.get(value, value)
+    if text is not None:
+        try:
+            SETTINGS[name].read(text)
+        except InvalidValue as error:
+            raise click.BadParameter(str(error), param_hint="VALUE") from error
+    _ask(wait, as_json, action="set", name=name, value=text, **about)
+
+
+@command.command()
+@NAME
+@changing
+def undo(name: str, wait: float, as_json: bool, **about: Any) -> None:
+    """Undo the newest change of NAME: what held without it holds again, as a new version.
+
+    An undo can be undone. Exit codes as for `set`.
+    """
+    _ask(wait, as_json, action="undo", name=name, value=None, **about)
+
+
+@command.command()
+@NAME
+@TENANT
+@AS_JSON
+def history(name: str, tenant: str, as_json: bool) -> None:
+    """Show the versions of NAME, the newest first.
+
+    Those that stopped holding more than 35 days ago are in the audit alone.
+    """
+    setting = SETTINGS[name]
+    entries = _read(Settings()).history(setting.topic, tenant, name)[::-1]
+    if as_json:
+        click.echo(json.dumps([told(entry) for entry in entries]))
+        return
+    if not entries:
+        click.echo(f"Nobody has set {name} of {tenant}.")
+        return
+    when = (Column("valid from", no_wrap=True), Column("set at", no_wrap=True))
+    table = Table("version", "value", *when, "by", Column("reason", overflow="fold"))
+    for entry in entries:
+        reason = f"{entry.reason} (undoes {entry.undoes})" if entry.undoes else entry.reason
+        since = moment(entry.valid_from) if entry.valid_from else "at once"
+        table.add_row(str(entry.version), in_words(entry.value), since, moment(entry.at), entry.by, reason)
+    Console().print(table)
+
+
+def _read(settings: Settings) -> Control:
+    async def read() -> Control:
+        follower = Follower(settings.kafka, topics.CONTROL, prefix=settings.prefix, defaults=DEFAULTS)
+        try:
+            await follower.start(READ_LIMIT_S)
+        finally:
+            await follower.stop()
+        return follower.control
+
+    try:
+        return asyncio.run(read())
+    except (KafkaError, TimeoutError, LookupError, Halt) as error:
+        raise click.ClickException(f"Kafka at {settings.kafka}: {error or type(error).__name__}") from error
+
+
+def _ask(wait: float, as_json: bool, **about: Any) -> None:
+    """Send a command, made of what `producers.control.command` takes, and show the answer."""
+    settings = Settings()
+    name, tenant = about["name"], about["tenant"]
+    own = _read(settings).history(SETTINGS[name].topic, tenant, name)
+    if about["expected_version"] is None:
+        about["expected_version"] = own[-1].version if own else 0
+    asked = make_command(**about)
+    try:
+        answer = ask(settings.kafka, asked, prefix=settings.prefix, limit_s=wait)
+    except NoAnswer as error:
+        message = (
+            f"{error}. It stays queued and is judged when a worker runs the agent `control` (is `watchfloor up` "
+            f"running?); `watchfloor control history {name} --tenant {tenant}` shows what became of it"
+        )
+        _fail(UNANSWERED, as_json, {"outcome": "unanswered", "message": message, **asked})
+    except KafkaException as error:
+        raise click.ClickException(
+            f"Kafka at {settings.kafka} did not confirm the command, read the setting before you repeat it: {error}"
+        ) from error
+    if answer["outcome"] != "accepted":
+        _fail(REFUSED, as_json, answer)
+    click.echo(json.dumps(answer) if as_json else answer["message"])
+
+
+def _fail(code: int, as_json: bool, answer: Mapping[str, Any]) -> Never:
+    """End the command, because it was not obeyed."""
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        click.echo(f"{answer['outcome']}: {answer['message']}", err=True)
+    raise SystemExit(code)
+
+
+def told(entry: Entry) -> dict[str, Any]:
+    """A version for JSON, its times in ISO 8601; valid_from is null for what acts at once."""
+    start = moment(entry.valid_from) if entry.valid_from else None
+    return {**asdict(entry), "valid_from": start, "at": moment(entry.at)}
+
+
+def moment(time_ms: int) -> str:
+    """A time in epoch milliseconds as ISO 8601 in UTC, to the second."""
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def in_words(value: Any) -> str:
+    """A value for people."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "inherited" if value is None else str(value)
