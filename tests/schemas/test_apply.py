@@ -66,8 +66,8 @@ def test_apply_makes_the_cluster_match(kafka: str, prefix: str) -> None:
         )
 
     cluster = Cluster(kafka)
-    assert len(cluster.plan(topics()).create) == 6
-    assert len(cluster.apply(topics()).create) == 6
+    assert len(cluster.plan(topics()).create) == len(CATALOGUE) + 1
+    assert len(cluster.apply(topics()).create) == len(CATALOGUE) + 1
     partitions = cluster.partitions()
     assert all(partitions[topic.name] == 2 for topic in topics())
     assert cluster.apply(topics()).lines() == []

@@ -1,7 +1,7 @@
 """The alert agent, through the offline driver: candidates in, versions of alerts out."""
 
 from collections.abc import Iterable, Sequence
-from itertools import cycle, islice, product
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
@@ -14,45 +14,9 @@ from streams.alert_state import RETAIN_MS
 from streams.alerts import ALERTS
 from streams.runtime.frame import InputRecord
 from streams.runtime.offline import Outcome, run
+from tests.streams.noc import MINUTE, NOON, candidate
 
-NOON = 1_790_000_040_000  # the start of a minute
-MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
-
-
-def candidate(
-    at: float,
-    phase: str = "firing",
-    severity: str = "WARNING",
-    samples: int = 1,
-    *,
-    tenant: str = "acme",
-    subject: str = "web-1",
-    metric: str = "cpu_percent",
-    score: float = 0.6,
-    **other: Any,
-) -> dict[str, Any]:
-    """A candidate `at` minutes after noon."""
-    return {
-        "tenant_id": tenant,
-        "candidate_id": f"{tenant}-{subject}-{at}-{phase}",
-        "kind": "metric_anomaly",
-        "subject": subject,
-        "metric": metric,
-        "direction": "up",
-        "fingerprint": f"{tenant}|metric_anomaly|{subject}|{metric}|up",
-        "phase": phase,
-        "severity": severity,
-        "event_id": f"e-{at}",
-        "event_time": NOON + round(at * MINUTE),
-        "samples": samples,
-        "score": score,
-        "value": 97.0,
-        "expected": 20.0,
-        "limit": None,
-        "summary": f"cpu_percent 97 % on {subject}",
-        "evidence": {"usual_low": 12.0, "usual_high": 35.0},
-    } | other
 
 
 def records(candidates: Iterable[dict[str, Any]]) -> list[InputRecord]:
@@ -200,6 +164,17 @@ def test_opening_says_everything() -> None:
         "by": "system",
         "reason": "opened",
         "runbook": "docs/alerts.md#metric_anomaly",
+        "note": None,
+        "assignee": None,
+        "escalation": 0,
+        "snoozed_until": None,
+        "muted": None,
+        "flapping": False,
+        "links": ["host:web-1"],
+        "incident_id": None,
+        "verdict": None,
+        "verdict_at": None,
+        "label_version": 0,
     }
 
 
@@ -387,26 +362,3 @@ def test_a_version_is_not_changed_by_the_next() -> None:
     """The record that was told and the state must not share what changes."""
     outcome = run(ALERTS, records([candidate(0), candidate(1), candidate(2)]))
     assert [version["count"] for version in versions(outcome)] == [1, 2, 3]
-
-
-LAWFUL = {
-    ("none", "open"): "open",
-    ("open", "fire"): "open",
-    ("open", "acknowledge"): "acknowledged",
-    ("open", "resolve"): "resolved",
-    ("acknowledged", "fire"): "acknowledged",
-    ("acknowledged", "resolve"): "resolved",
-    ("resolved", "hold_back"): "resolved",
-}
-STATES = ("none", "open", "acknowledged", "resolved", "lost")
-ACTIONS = ("open", "fire", "acknowledge", "resolve", "hold_back", "dance")
-
-
-@pytest.mark.parametrize(("state", "action"), list(product(STATES, ACTIONS)))
-def test_moves(state: str, action: str) -> None:
-    expected = LAWFUL.get((state, action))
-    if expected is None:
-        with pytest.raises(alerts.MoveRefused, match=f"cannot {action} an alert that is {state}; possible: "):
-            alerts.move(state, action)
-    else:
-        assert alerts.move(state, action) == expected
