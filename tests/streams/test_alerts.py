@@ -13,8 +13,8 @@ from schemas import topics
 from streams.alert_state import RETAIN_MS
 from streams.alerts import ALERTS
 from streams.runtime.frame import InputRecord
-from streams.runtime.offline import Outcome, run
-from tests.streams.noc import MINUTE, NOON, candidate
+from streams.runtime.offline import Outcome, merge, run
+from tests.streams.noc import MINUTE, NOON, candidate, command
 
 DAY = 24 * 60 * MINUTE
 
@@ -263,6 +263,59 @@ def test_any_cut_gives_the_same_bytes(history: list[dict[str, Any]], cuts: list[
     pieces = run(ALERTS, source, cuts=lambda: next(sizes))
     assert pieces.outputs == whole.outputs
     assert pieces.state == whole.state
+
+
+ASKED: list[dict[str, Any]] = [
+    *({"action": action} for action in ("acknowledge", "resolve")),
+    {"action": "comment", "text": "looking"},
+    {"action": "assign", "assignee": "omar"},
+    {"action": "snooze", "until": 20},
+    {"action": "verdict", "verdict": "false_positive"},
+    {"action": "silence", "until": 40, "text": "patching", "subject": "web-1"},
+    {"action": "dance"},
+]
+
+
+@st.composite
+def busy_histories(draw: st.DrawFn) -> list[InputRecord]:
+    """Candidates and commands, as a worker merges them."""
+    heard = draw(histories())
+    said = []
+    for number in range(draw(st.integers(1, 20))):
+        at = (draw(st.sampled_from(heard))["event_time"] - NOON) / MINUTE + draw(st.sampled_from([0, 0.2, 3]))
+        asked = dict(draw(st.sampled_from(ASKED)))
+        until = asked.pop("until", None)
+        metric = draw(st.sampled_from(["cpu_percent", "queue_depth"]))
+        said.append(
+            command(
+                at,
+                until=until and at + until,
+                fingerprint=f"acme|metric_anomaly|web-1|{metric}|up",
+                **asked | {"command_id": f"c-{number}"},
+            )
+        )
+    said.sort(key=lambda each: each["at"])
+    topic = topics.COMMANDS_ALERTS
+    commands = [
+        InputRecord(topic.key_of(each), topic.codec.encode(each), each["at"], offset)
+        for offset, each in enumerate(said)
+    ]
+    return list(merge({topics.ALERTS_CANDIDATES.name: records(heard), topic.name: commands}))
+
+
+@settings(max_examples=25)
+@given(busy_histories(), st.lists(st.integers(1, 9), min_size=1, max_size=20))
+def test_any_cut_and_any_restart_with_commands(source: list[InputRecord], cuts: list[int]) -> None:
+    whole = run(ALERTS, source)
+    assert len(whole.topic("alerts.answers")) == sum(record.topic == "commands.alerts" for record in source)
+    assert not whole.topic("dead-letters")
+    outcome, sizes = Outcome(), cycle(cuts)
+    rest = iter(source)
+    while piece := list(islice(rest, next(sizes))):
+        outcome = run(ALERTS, piece, start=outcome)
+        outcome.store.live.clear()
+    assert outcome.outputs == whole.outputs
+    assert outcome.state == whole.state
 
 
 @settings(max_examples=60)
