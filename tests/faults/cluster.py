@@ -79,7 +79,7 @@ class Cluster:
         agents = list(agents)
         plain = {topics.DEAD_LETTERS.name}
         for agent in agents:
-            plain |= {agent.input.name, *(topic.name for topic in agent.outputs)}
+            plain |= {topic.name for topic in (*agent.inputs, *agent.outputs)}
         keep = {"cleanup.policy": "delete", "retention.ms": "-1"}
         self.create(
             NewTopic(prefix + name, partitions, 1, config=keep)
