@@ -3,6 +3,7 @@
 Times are UTC epoch milliseconds of event time.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -10,6 +11,7 @@ from models.identity import uuid_text
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 SEVERITIES = ("INFO", "WARNING", "HIGH", "CRITICAL")
 RANK = {name: rank for rank, name in enumerate(SEVERITIES)}
@@ -40,44 +42,79 @@ class Kind:
     quiet_ms: int = HOUR_MS
     clean_samples: int = 5
     clean_ms: int = 4 * MINUTE_MS
+    about: str = "host"
+    inhibited_by: str | None = None
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("metric_anomaly", SEVERITIES, "noc", "docs/alerts.md#metric_anomaly"),
-        Kind("metric_static", ("WARNING", "CRITICAL"), "noc", "docs/alerts.md#metric_static"),
+        Kind("metric_anomaly", SEVERITIES, "noc", "docs/alerts.md#metric_anomaly", inhibited_by="host_silent"),
+        Kind(
+            "metric_static", ("WARNING", "CRITICAL"), "noc", "docs/alerts.md#metric_static", inhibited_by="host_silent"
+        ),
         Kind("host_silent", ("HIGH",), "noc", "docs/alerts.md#host_silent"),
     )
 }
 
-MOVES: dict[tuple[str, str], str] = {
-    # (state, action): next state; an alert that does not exist yet is "none"
+VERDICTS = ("true_positive", "false_positive")
+
+ESCALATE_MS = {"HIGH": HOUR_MS, "CRITICAL": 15 * MINUTE_MS}
+"""An open alert of this severity that nobody takes is escalated after so long, and again after as long ..."""
+ESCALATIONS = 3
+"""... so many times."""
+
+FLAPS = 3
+FLAP_MS = HOUR_MS
+"""A fingerprint that came and went FLAPS times within FLAP_MS flaps: its alert stays open until it is calm as long."""
+
+Moves = Mapping[tuple[str, str], str]
+"""(state, action): next state. A thing that does not exist yet is "none"."""
+
+MOVES: Moves = {
     ("none", "open"): "open",
     ("open", "fire"): "open",
+    ("open", "flap"): "open",
+    ("open", "escalate"): "open",
     ("open", "acknowledge"): "acknowledged",
     ("open", "resolve"): "resolved",
+    ("open", "comment"): "open",
+    ("open", "assign"): "open",
+    ("open", "snooze"): "open",
+    ("open", "verdict"): "open",
     ("acknowledged", "fire"): "acknowledged",
+    ("acknowledged", "flap"): "acknowledged",
     ("acknowledged", "resolve"): "resolved",
+    ("acknowledged", "comment"): "acknowledged",
+    ("acknowledged", "assign"): "acknowledged",
+    ("acknowledged", "snooze"): "acknowledged",
+    ("acknowledged", "verdict"): "acknowledged",
     ("resolved", "hold_back"): "resolved",
+    ("resolved", "comment"): "resolved",
+    ("resolved", "verdict"): "resolved",
 }
 """Every move that an alert can make. A resolved alert never comes back: a new one links it."""
+
+BY_PEOPLE = ("acknowledge", "resolve", "comment", "assign", "snooze", "verdict")
+"""What a person may do with an alert; the rest happens by itself."""
 
 ACTIVE = ("open", "acknowledged")
 
 
 class MoveRefused(ValueError):
-    """An action that the state of an alert does not allow."""
+    """An action that the state of a thing does not allow."""
 
 
-def move(state: str, action: str) -> str:
+def move(state: str, action: str, moves: Moves = MOVES, thing: str = "alert") -> str:
     """The state after an action. Raises MoveRefused with what would be possible."""
-    found = MOVES.get((state, action))
+    found = moves.get((state, action))
     if found is None:
-        possible = [able for begin, able in MOVES if begin == state]
-        raise MoveRefused(
-            f"cannot {action} an alert that is {state}; possible: {', '.join(possible) or 'nothing, no such state'}"
-        )
+        # A person is told what people can do.
+        personal = action in BY_PEOPLE
+        possible = [each for begin, each in moves if begin == state and (each in BY_PEOPLE or not personal)]
+        article = "an" if thing[0] in "aeiou" else "a"
+        able = ", ".join(possible) or "nothing"
+        raise MoveRefused(f"cannot {action} {article} {thing} that is {state}; possible: {able}")
     return found
 
 
@@ -89,3 +126,8 @@ def fingerprint(tenant: str, kind: str, subject: str, metric: str, direction: st
 def alert_id(fingerprint: str, event_id: str) -> str:
     """UUID of the alert that an event opens: the same for a replay or an event that is sent again."""
     return uuid_text(blake2b(f"{fingerprint}|{event_id}".encode(), digest_size=16))
+
+
+def links(kind: Kind, subject: str) -> list[str]:
+    """What an alert shares with those that are related to it, such as host:web-1."""
+    return [f"{kind.about}:{subject}"]

@@ -83,6 +83,42 @@ ALERTS = Topic(
     retention_ms=30 * DAY_MS,
     doc="Every version of every alert.",
 )
+COMMANDS_ALERTS = Topic(
+    name="commands.alerts",
+    schema="commands.alerts",
+    key=(),
+    time="at",
+    id="command_id",
+    retention_ms=30 * DAY_MS,
+    doc="What people ask the alert agent to do.",
+)
+ALERTS_ANSWERS = Topic(
+    name="alerts.answers",
+    schema="alerts.answers",
+    key=(),
+    time="at",
+    id="command_id",
+    retention_ms=30 * DAY_MS,
+    doc="What became of each command to the alert agent.",
+)
+INCIDENTS = Topic(
+    name="incidents",
+    schema="incidents",
+    key=(),
+    time="updated_at",
+    id="incident_id",
+    retention_ms=30 * DAY_MS,
+    doc="Every version of every incident.",
+)
+LABELLED_ANOMALY = Topic(
+    name="labelled.anomaly",
+    schema="labelled.anomaly",
+    key=(),
+    time="decided_at",
+    id="alert_id",
+    retention_ms=30 * DAY_MS,
+    doc="Verdicts of people on alerts of the anomaly model.",
+)
 DEAD_LETTERS = Topic(
     name="dead-letters",
     schema="dead-letters",
@@ -141,7 +177,11 @@ CATALOGUE: dict[str, Topic] = {
         EVENTS_METRICS,
         PREDICTIONS_ANOMALY,
         ALERTS_CANDIDATES,
+        COMMANDS_ALERTS,
         ALERTS,
+        ALERTS_ANSWERS,
+        INCIDENTS,
+        LABELLED_ANOMALY,
         DEAD_LETTERS,
         CONTROL_COMMANDS,
         *CONTROL,

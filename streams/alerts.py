@@ -1,4 +1,4 @@
-"""The alert agent: candidates of a tenant in, versions of its alerts out.
+"""The alert agent: candidates and commands of a tenant in, versions of its alerts and incidents out.
 
 It alone says what is an alert: one per fingerprint while it is open, none within the quiet time after it opened
 (a worse severity breaks it). See docs/alerts.md for the life of an alert.
@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import alerts
-from models.alerts import KINDS, MINUTE_MS, RANK, move
+from models.alerts import ESCALATE_MS, ESCALATIONS, FLAP_MS, FLAPS, KINDS, MINUTE_MS, RANK, move
 from schemas import topics
-from streams.alert_state import Episode, TenantAlerts
-from streams.runtime import Agent, Frame
+from streams.alert_commands import obey
+from streams.alert_desk import Desk, Told
+from streams.alert_state import NEVER, Episode, TenantAlerts
+from streams.alert_time import due
+from streams.incidents import correlate, worsened
+from streams.runtime import Agent, Event, Frame
 
 SUMMARY_LIMIT = 600
 EVIDENCE_LIMIT = 12
@@ -21,18 +25,23 @@ Candidate = Mapping[str, Any]
 
 
 def process(frame: Frame) -> None:
-    candidates = frame.decode()
-    versions: list[dict[str, Any]] = []
-    for record, candidate in zip(frame.records, candidates, strict=True):
-        wrong = fault(candidate)
-        if wrong is not None:
-            frame.reject(record, "InvalidCandidate", wrong)
+    told = Told()
+    for moment in frame.timeline():
+        assert isinstance(moment, Event), "this agent sets no timers"
+        event = moment.value
+        desk = Desk(frame.state.live(topics.ALERTS.key_of(event), TenantAlerts), told)
+        if moment.topic == topics.COMMANDS_ALERTS.name:
+            obey(desk, event)
             continue
-        tenant = frame.state.live(topics.ALERTS_CANDIDATES.key_of(candidate), TenantAlerts)
-        version = advance(tenant, candidate)
-        if version is not None:
-            versions.append(version)
-    frame.send(topics.ALERTS, versions)
+        wrong = fault(event)
+        if wrong is not None:
+            frame.reject(moment.record, "InvalidCandidate", wrong)
+        else:
+            advance(desk, event)
+    frame.send(topics.ALERTS, told.alerts)
+    frame.send(topics.INCIDENTS, told.incidents)
+    frame.send(topics.ALERTS_ANSWERS, told.answers)
+    frame.send(topics.LABELLED_ANOMALY, told.labels)
 
 
 def fault(candidate: Candidate) -> str | None:
@@ -60,135 +69,181 @@ def fault(candidate: Candidate) -> str | None:
     return None
 
 
-def advance(tenant: TenantAlerts, candidate: Candidate) -> dict[str, Any] | None:
-    """Let a tenant's alerts take in one candidate; the new version of an alert, if there is one to tell."""
-    tenant.hear(candidate["event_time"])
-    episode = tenant.find(candidate["fingerprint"])
-    version: dict[str, Any] | None
+def advance(desk: Desk, candidate: Candidate) -> None:
+    """Let a tenant's alerts take in one candidate, after what is due by then."""
+    due(desk, candidate["event_time"])
+    episode = desk.tenant.find(Episode, candidate["fingerprint"])
     firing = candidate["phase"] == "firing"
     if episode is None:
-        if not firing:
-            return None
-        episode = _open(candidate, reason="opened")
-        version = dict(episode.alert)
+        if firing:
+            _open(desk, candidate, "opened")
     elif episode.active:
-        version = _fire(episode, candidate) if firing else _clear(episode, candidate)
+        (_fire if firing else _clear)(desk, episode, candidate)
     elif not firing:
-        episode.held = False
-        version = None
+        _ended(episode, candidate)
+        desk.tenant.keep(episode)
     elif _may_open(episode, candidate):
-        episode = _reopen(episode, candidate)
-        version = dict(episode.alert)
+        _reopen(desk, episode, candidate)
     else:
-        version = _hold_back(episode, candidate)
-    tenant.keep(episode)
-    return version
+        _hold_back(desk, episode, candidate)
 
 
-def _open(candidate: Candidate, reason: str, previous: str | None = None) -> Episode:
+def _open(desk: Desk, candidate: Candidate, reason: str, old: Episode | None = None) -> None:
+    """Tell a new alert. `old`: the newest one of the fingerprint so far, which it links when it is the same trouble."""
     kind = KINDS[candidate["kind"]]
-    time = candidate["event_time"]
+    time, severity = candidate["event_time"], candidate["severity"]
+    flapping = old is not None and _flaps(old, time)
     alert = {
         "tenant_id": candidate["tenant_id"],
         "alert_id": alerts.alert_id(candidate["fingerprint"], candidate["event_id"]),
-        "seq": 1,
+        "seq": 0,
         "fingerprint": candidate["fingerprint"],
         "kind": kind.name,
         "subject": candidate["subject"],
         "metric": candidate["metric"],
         "direction": candidate["direction"],
         "state": move("none", "open"),
-        "severity": candidate["severity"],
+        "severity": severity,
         "opened_at": time,
         "updated_at": time,
         "resolved_at": None,
         "count": candidate["samples"],
         "held_back": 0,
         "event_id": candidate["event_id"],
-        "previous_alert_id": previous,
+        "previous_alert_id": old.alert["alert_id"] if old is not None and reason == "reopened" else None,
         **_evidence(candidate),
-        "by": "system",
-        "reason": reason,
         "runbook": kind.runbook,
+        "assignee": None,
+        "escalation": 0,
+        "snoozed_until": None,
+        "flapping": flapping,
+        "links": alerts.links(kind, candidate["subject"]),
+        "incident_id": None,
+        "verdict": None,
+        "verdict_at": None,
+        "label_version": 0,
     }
-    return Episode(alert, quiet_until=time + kind.quiet_ms, minute=time // MINUTE_MS)
+    episode = Episode(
+        alert,
+        quiet_until=time + kind.quiet_ms,
+        minute=time // MINUTE_MS,
+        fired_at=time,
+        ends=old.ends if old is not None else (),
+    )
+    _watch(episode, time)
+    related = correlate(desk.tenant, desk.told.incidents, alert)
+    if related is not None:
+        desk.tell(related, time, "linked")
+    desk.tell(episode, time, reason)
+
+
+def _watch(episode: Episode, time: int) -> None:
+    """From a severity on, somebody must take an open alert within some time."""
+    alert = episode.alert
+    if alert["state"] == "open" and alert["severity"] in ESCALATE_MS and alert["escalation"] < ESCALATIONS:
+        episode.escalate_at = min(episode.escalate_at, time + ESCALATE_MS[alert["severity"]])
 
 
 def _evidence(candidate: Candidate) -> dict[str, Any]:
     return {name: candidate[name] for name in ("score", "value", "expected", "limit", "summary", "evidence")}
 
 
-def _fire(episode: Episode, candidate: Candidate) -> dict[str, Any] | None:
+def _fire(desk: Desk, episode: Episode, candidate: Candidate) -> None:
     """A firing candidate of an active alert: it counts; only worse or once a minute it is told."""
     alert, time = episode.alert, candidate["event_time"]
     alert["state"] = move(alert["state"], "fire")
     alert["count"] += candidate["samples"]
     alert["updated_at"] = max(alert["updated_at"], time)
+    if time >= episode.fired_at:
+        episode.fired_at, episode.settle_at = time, NEVER
     worse = RANK[candidate["severity"]] > RANK[alert["severity"]]
     if worse or candidate["score"] > alert["score"]:
         alert |= _evidence(candidate) | {"score": max(alert["score"], candidate["score"])}
     if worse:
         alert["severity"] = candidate["severity"]
-        return _version(episode, time, "severity")
-    if time // MINUTE_MS > episode.minute:
-        return _version(episode, time, "more")
-    return None
+        _watch(episode, time)
+        desk.tell(episode, time, "severity")
+        worsened(desk.tenant, desk.told.incidents, alert)
+    elif time // MINUTE_MS > episode.minute:
+        desk.tell(episode, time, "more")
+    else:
+        desk.tenant.keep(episode)
 
 
-def _clear(episode: Episode, candidate: Candidate) -> dict[str, Any] | None:
+def _clear(desk: Desk, episode: Episode, candidate: Candidate) -> None:
     """The end of what fires; a clear from before the last firing sample says nothing about it."""
     alert, time = episode.alert, candidate["event_time"]
-    if time < alert["updated_at"]:
-        return None
-    alert["state"] = move(alert["state"], "resolve")
+    calm = episode.settle_at != NEVER
+    if time < episode.fired_at or calm:
+        desk.tenant.keep(episode)
+        return
     alert["count"] += candidate["samples"]
-    alert["updated_at"] = alert["resolved_at"] = time
-    return _version(episode, time, "resolved")
+    _note_end(episode, time)
+    if not alert["flapping"] and not _flaps(episode, time):
+        desk.resolve(episode, time)
+        return
+    episode.settle_at = time + FLAP_MS
+    if alert["flapping"]:
+        desk.tenant.keep(episode)
+        return
+    alert["state"] = move(alert["state"], "flap")
+    alert["flapping"] = True
+    desk.tell(episode, time, "flapping")
+
+
+def _ended(episode: Episode, candidate: Candidate) -> None:
+    """The end of what fires and is held back."""
+    if episode.held:
+        episode.held = False
+        _note_end(episode, candidate["event_time"])
+
+
+def _note_end(episode: Episode, time: int) -> None:
+    episode.ends = (*episode.ends, time)[-FLAPS:]
+
+
+def _flaps(episode: Episode, time: int) -> bool:
+    """Whether a fingerprint came and went too often within the time before this."""
+    return len(episode.ends) == FLAPS and time - episode.ends[0] <= FLAP_MS
 
 
 def _may_open(episode: Episode, candidate: Candidate) -> bool:
-    """Whether a resolved alert's fingerprint may open again: after the quiet time, or when it is worse."""
-    if candidate["event_time"] <= episode.alert["resolved_at"]:
+    """Whether a resolved alert's fingerprint may open again: after the quiet time, when it is worse, when it flaps."""
+    time = candidate["event_time"]
+    if time <= episode.alert["resolved_at"]:
         return False
     worse = RANK[candidate["severity"]] > RANK[episode.alert["severity"]]
-    return worse or candidate["event_time"] >= episode.quiet_until
+    return worse or time >= episode.quiet_until or _flaps(episode, time)
 
 
-def _reopen(episode: Episode, candidate: Candidate) -> Episode:
+def _reopen(desk: Desk, episode: Episode, candidate: Candidate) -> None:
     """A new alert in place of the old one; it links it when the trouble came back within the quiet time."""
     quiet = candidate["event_time"] < episode.quiet_until
-    if quiet or episode.alert["held_back"]:
-        return _open(candidate, reason="reopened", previous=episode.alert["alert_id"])
-    return _open(candidate, reason="opened")
+    reason = "reopened" if quiet or episode.alert["held_back"] else "opened"
+    _open(desk, candidate, reason, episode)
 
 
-def _hold_back(episode: Episode, candidate: Candidate) -> dict[str, Any] | None:
+def _hold_back(desk: Desk, episode: Episode, candidate: Candidate) -> None:
     """A firing candidate within the quiet time: each opening that it would have been is told once."""
     alert, time = episode.alert, candidate["event_time"]
     if time <= alert["resolved_at"]:
         # Older than the resolution: it belongs to what is over.
         alert["count"] += candidate["samples"]
-        return None
-    alert["updated_at"] = max(alert["updated_at"], time)
-    if episode.held:
-        return None
-    episode.held = True
-    alert["state"] = move(alert["state"], "hold_back")
-    alert["held_back"] += 1
-    return _version(episode, time, "held_back")
-
-
-def _version(episode: Episode, time: int, reason: str) -> dict[str, Any]:
-    """The next version of the alert, as it is told."""
-    episode.alert |= {"seq": episode.alert["seq"] + 1, "by": "system", "reason": reason}
-    episode.minute = max(episode.minute, time // MINUTE_MS)
-    return dict(episode.alert)
+    elif episode.held:
+        alert["updated_at"] = max(alert["updated_at"], time)
+    else:
+        episode.held = True
+        alert["state"] = move(alert["state"], "hold_back")
+        alert["held_back"] += 1
+        desk.tell(episode, time, "held_back")
+        return
+    desk.tenant.keep(episode)
 
 
 ALERTS = Agent(
     name="alerts",
-    inputs=(topics.ALERTS_CANDIDATES,),
-    outputs=(topics.ALERTS,),
+    inputs=(topics.ALERTS_CANDIDATES, topics.COMMANDS_ALERTS),
+    outputs=(topics.ALERTS, topics.INCIDENTS, topics.ALERTS_ANSWERS, topics.LABELLED_ANOMALY),
     process=process,
     linger_ms=25,
     # Candidates speak of samples that were already judged by age; those of a backfill are old.

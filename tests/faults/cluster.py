@@ -79,7 +79,7 @@ class Cluster:
         agents = list(agents)
         own = {topics.DEAD_LETTERS.name: topics.DEAD_LETTERS.partitions}
         for agent in agents:
-            own |= {topic.name: topic.partitions for topic in (agent.input, *agent.outputs)}
+            own |= {topic.name: topic.partitions for topic in (*agent.inputs, *agent.outputs)}
             own[agent.changelog] = agent.input.partitions
         keep = {"cleanup.policy": "delete", "retention.ms": "-1"}
         self.create(NewTopic(prefix + name, own[name] or partitions, 1, config=keep) for name in sorted(own))

@@ -82,7 +82,7 @@ class Oracle:
         records = self.known[agent.input.name][partition]
         if agent.timers:
             outcome = Outcome()
-            for offset, clock in ticks(self.log(agent.changelog)[partition]):
+            for offset, clock in ticks(self.log(agent.changelog)[partition], agent.input.name):
                 until = bisect_left(records, offset, key=attrgetter("offset"))
                 go_on(records[outcome.records : until], start=outcome, tick=clock)
             return go_on(records[outcome.records :], start=outcome)
@@ -113,7 +113,7 @@ class Oracle:
                     )
                 if changelog is not None:
                     what = f"state of {agent.name}-{partition}"
-                    verdict = judge_changelog(what, records, outcome, changelog[partition], agent.timers)
+                    verdict = judge_changelog(what, records, outcome, changelog[partition], agent)
                     agreement.verdicts.append(verdict)
                     agreement.frames += verdict.found
         agreement.events = sum(map(len, self.known[self.agents[0].input.name]))
@@ -126,7 +126,7 @@ class Oracle:
     def behind(self, agent: Agent) -> int:
         """Records of the agent's input that its MARKs do not cover yet."""
         marked = [
-            next((_position(one) for one in reversed(records) if one.key == MARK_KEY), 0)
+            next((_position(one, agent.input.name) for one in reversed(records) if one.key == MARK_KEY), 0)
             for records in self.log(agent.changelog)
         ]
         return sum(
@@ -162,15 +162,16 @@ class Oracle:
                 yield topics.DEAD_LETTERS.codec.decode(one.value or b"")
 
 
-def ticks(changelog: Iterable[Logged]) -> Iterator[tuple[int, int]]:
+def ticks(changelog: Iterable[Logged], topic: str) -> Iterator[tuple[int, int]]:
     """What the MARKs say of time that passed without records: next offset of the input, and the clock."""
     position, clock = 0, -1
     for one in changelog:
         if one.key == MARK_KEY:
             mark = Mark.decode(one.value or b"")
-            if _position(one) == position and mark.clock > clock >= 0:
+            offset = mark.offsets[topic]
+            if offset == position and mark.clock > clock >= 0:
                 yield position, mark.clock
-            position, clock = _position(one), mark.clock
+            position, clock = offset, mark.clock
 
 
 def with_bug(agent: Agent, hit: frozenset[int]) -> Agent:
@@ -200,13 +201,12 @@ def identity_of(topic: Topic) -> Any:
     return identity
 
 
-def _position(one: Logged) -> int:
-    (offset,) = Mark.decode(one.value or b"").offsets.values()
-    return offset
+def _position(one: Logged, topic: str) -> int:
+    return Mark.decode(one.value or b"").offsets[topic]
 
 
 def judge_changelog(
-    what: str, source: Sequence[Logged], outcome: Outcome, records: Sequence[Logged], timers: bool = False
+    what: str, source: Sequence[Logged], outcome: Outcome, records: Sequence[Logged], agent: Agent
 ) -> Verdict:
     """The MARKs are the frame log: they only grow and end at the input's end; the rest folds to the state.
 
@@ -219,9 +219,10 @@ def judge_changelog(
         key = one.key or b""
         if key == MARK_KEY:
             mark = Mark.decode(one.value or b"")
-            ticked = timers and mark.clock > clock and _position(one) == position
-            verdict.out_of_order += _position(one) <= position and not ticked
-            position, clock, marks = _position(one), mark.clock, marks + 1
+            offset = mark.offsets[agent.input.name]
+            ticked = agent.timers and mark.clock > clock and offset == position
+            verdict.out_of_order += offset <= position and not ticked
+            position, clock, marks = offset, mark.clock, marks + 1
         elif one.value is None:
             state.pop(key, None)
         else:

@@ -1,7 +1,7 @@
 """The alert agent, through the offline driver: candidates in, versions of alerts out."""
 
 from collections.abc import Iterable, Sequence
-from itertools import cycle, islice, product
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
@@ -13,46 +13,10 @@ from schemas import topics
 from streams.alert_state import RETAIN_MS
 from streams.alerts import ALERTS
 from streams.runtime.frame import InputRecord
-from streams.runtime.offline import Outcome, run
+from streams.runtime.offline import Outcome, merge, run
+from tests.streams.noc import MINUTE, NOON, candidate, command
 
-NOON = 1_790_000_040_000  # the start of a minute
-MINUTE = 60_000
 DAY = 24 * 60 * MINUTE
-
-
-def candidate(
-    at: float,
-    phase: str = "firing",
-    severity: str = "WARNING",
-    samples: int = 1,
-    *,
-    tenant: str = "acme",
-    subject: str = "web-1",
-    metric: str = "cpu_percent",
-    score: float = 0.6,
-    **other: Any,
-) -> dict[str, Any]:
-    """A candidate `at` minutes after noon."""
-    return {
-        "tenant_id": tenant,
-        "candidate_id": f"{tenant}-{subject}-{at}-{phase}",
-        "kind": "metric_anomaly",
-        "subject": subject,
-        "metric": metric,
-        "direction": "up",
-        "fingerprint": f"{tenant}|metric_anomaly|{subject}|{metric}|up",
-        "phase": phase,
-        "severity": severity,
-        "event_id": f"e-{at}",
-        "event_time": NOON + round(at * MINUTE),
-        "samples": samples,
-        "score": score,
-        "value": 97.0,
-        "expected": 20.0,
-        "limit": None,
-        "summary": f"cpu_percent 97 % on {subject}",
-        "evidence": {"usual_low": 12.0, "usual_high": 35.0},
-    } | other
 
 
 def records(candidates: Iterable[dict[str, Any]]) -> list[InputRecord]:
@@ -200,6 +164,17 @@ def test_opening_says_everything() -> None:
         "by": "system",
         "reason": "opened",
         "runbook": "docs/alerts.md#metric_anomaly",
+        "note": None,
+        "assignee": None,
+        "escalation": 0,
+        "snoozed_until": None,
+        "muted": None,
+        "flapping": False,
+        "links": ["host:web-1"],
+        "incident_id": None,
+        "verdict": None,
+        "verdict_at": None,
+        "label_version": 0,
     }
 
 
@@ -288,6 +263,59 @@ def test_any_cut_gives_the_same_bytes(history: list[dict[str, Any]], cuts: list[
     pieces = run(ALERTS, source, cuts=lambda: next(sizes))
     assert pieces.outputs == whole.outputs
     assert pieces.state == whole.state
+
+
+ASKED: list[dict[str, Any]] = [
+    *({"action": action} for action in ("acknowledge", "resolve")),
+    {"action": "comment", "text": "looking"},
+    {"action": "assign", "assignee": "omar"},
+    {"action": "snooze", "until": 20},
+    {"action": "verdict", "verdict": "false_positive"},
+    {"action": "silence", "until": 40, "text": "patching", "subject": "web-1"},
+    {"action": "dance"},
+]
+
+
+@st.composite
+def busy_histories(draw: st.DrawFn) -> list[InputRecord]:
+    """Candidates and commands, as a worker merges them."""
+    heard = draw(histories())
+    said = []
+    for number in range(draw(st.integers(1, 20))):
+        at = (draw(st.sampled_from(heard))["event_time"] - NOON) / MINUTE + draw(st.sampled_from([0, 0.2, 3]))
+        asked = dict(draw(st.sampled_from(ASKED)))
+        until = asked.pop("until", None)
+        metric = draw(st.sampled_from(["cpu_percent", "queue_depth"]))
+        said.append(
+            command(
+                at,
+                until=until and at + until,
+                fingerprint=f"acme|metric_anomaly|web-1|{metric}|up",
+                **asked | {"command_id": f"c-{number}"},
+            )
+        )
+    said.sort(key=lambda each: each["at"])
+    topic = topics.COMMANDS_ALERTS
+    commands = [
+        InputRecord(topic.key_of(each), topic.codec.encode(each), each["at"], offset)
+        for offset, each in enumerate(said)
+    ]
+    return list(merge({topics.ALERTS_CANDIDATES.name: records(heard), topic.name: commands}))
+
+
+@settings(max_examples=25)
+@given(busy_histories(), st.lists(st.integers(1, 9), min_size=1, max_size=20))
+def test_any_cut_and_any_restart_with_commands(source: list[InputRecord], cuts: list[int]) -> None:
+    whole = run(ALERTS, source)
+    assert len(whole.topic("alerts.answers")) == sum(record.topic == "commands.alerts" for record in source)
+    assert not whole.topic("dead-letters")
+    outcome, sizes = Outcome(), cycle(cuts)
+    rest = iter(source)
+    while piece := list(islice(rest, next(sizes))):
+        outcome = run(ALERTS, piece, start=outcome)
+        outcome.store.live.clear()
+    assert outcome.outputs == whole.outputs
+    assert outcome.state == whole.state
 
 
 @settings(max_examples=60)
@@ -387,26 +415,3 @@ def test_a_version_is_not_changed_by_the_next() -> None:
     """The record that was told and the state must not share what changes."""
     outcome = run(ALERTS, records([candidate(0), candidate(1), candidate(2)]))
     assert [version["count"] for version in versions(outcome)] == [1, 2, 3]
-
-
-LAWFUL = {
-    ("none", "open"): "open",
-    ("open", "fire"): "open",
-    ("open", "acknowledge"): "acknowledged",
-    ("open", "resolve"): "resolved",
-    ("acknowledged", "fire"): "acknowledged",
-    ("acknowledged", "resolve"): "resolved",
-    ("resolved", "hold_back"): "resolved",
-}
-STATES = ("none", "open", "acknowledged", "resolved", "lost")
-ACTIONS = ("open", "fire", "acknowledge", "resolve", "hold_back", "dance")
-
-
-@pytest.mark.parametrize(("state", "action"), list(product(STATES, ACTIONS)))
-def test_moves(state: str, action: str) -> None:
-    expected = LAWFUL.get((state, action))
-    if expected is None:
-        with pytest.raises(alerts.MoveRefused, match=f"cannot {action} an alert that is {state}; possible: "):
-            alerts.move(state, action)
-    else:
-        assert alerts.move(state, action) == expected

@@ -14,6 +14,8 @@ from sinks.migrate import migrate
 from sinks.store import Store
 from tests.conftest import Access
 from watchfloor.cli import main
+from watchfloor.commands.alert_requests import find
+from watchfloor.settings import Settings
 
 NOON = 1_790_000_040_000
 
@@ -214,3 +216,16 @@ def test_list_without_a_database_says_what_to_do() -> None:
     result = list_open({"WATCHFLOOR_CLICKHOUSE": "http://127.0.0.1:1"})
     assert result.exit_code == 1
     assert "Is it running (`watchfloor up`)?" in result.stderr
+
+
+@pytest.mark.clickhouse
+def test_an_alert_is_found_by_the_beginning_of_its_id(tables: dict[str, str]) -> None:
+    for start, said in (("77", "no alert has an id that begins with '77'"), ("0000", "more than one alert")):
+        result = CliRunner().invoke(main, ["alerts", "ack", start], env=tables)
+        assert result.exit_code == 1
+        assert said in result.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in tables.items():
+            patch.setenv(name, value)
+        assert find(Settings(), alert(4)["alert_id"], None) == ("umbrella", alert(4)["alert_id"])
+        assert find(Settings(), "0000", "umbrella") == ("umbrella", alert(4)["alert_id"])

@@ -1,9 +1,10 @@
-"""`watchfloor alerts`: follow the alerts as they happen, or list those that are open."""
+"""`watchfloor alerts`: follow the alerts as they happen, list those that are open, and act on them."""
 
+import getpass
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from rich.console import Console
 from rich.text import Text
 
-from models.alerts import RANK
+from models.alerts import KINDS, RANK, SEVERITIES, VERDICTS
 from schemas import topics
 from schemas.codec import DecodeError
 from sinks.store import quoted
+from watchfloor.commands.alert_requests import find, request
 from watchfloor.commands.db import ask, open_store
 from watchfloor.settings import Settings
 
@@ -37,7 +39,7 @@ ORDER BY opened_at
 
 @click.group()
 def command() -> None:
-    """Read alerts.
+    """Read alerts and act on them.
 
     What an alert is, when one opens and when it resolves: docs/alerts.md.
     """
@@ -110,6 +112,137 @@ def list_open(tenant: str | None, as_json: bool) -> None:
         show(row)
     if not rows and not as_json:
         click.echo("No alert is open." if tenant is None else f"No alert of {tenant} is open.")
+
+
+class Lasting(click.ParamType):
+    """How long from now: 90s, 15m, 2h, 7d; as epoch milliseconds of the end."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        lasting = re.fullmatch(r"(\d+)([smhd])", value)
+        if not lasting:
+            self.fail(f"expected 90s, 15m, 2h or 7d, got {value!r}", param, ctx)
+        moment = datetime.now(UTC) + timedelta(seconds=int(lasting[1]) * UNITS[lasting[2]])
+        return int(moment.timestamp() * 1000)
+
+
+def _asking(action: Callable[..., None]) -> Callable[..., None]:
+    """Options of every command that asks the alert agent for something."""
+    for option in (
+        click.option("--by", default=getpass.getuser, show_default="your user name", help="Who asks."),
+        click.option(
+            "--wait", type=click.FloatRange(min=0.1), default=15.0, show_default=True, help="Seconds to wait for it."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON, for scripts."),
+    ):
+        action = option(action)
+    return action
+
+
+def _on_alert(action: Callable[..., None]) -> Callable[..., None]:
+    action = click.option("--tenant", help="The alert's tenant; with a whole ID, ClickHouse is not asked.")(action)
+    return click.argument("alert", metavar="ID")(_asking(action))
+
+
+def _ask_agent(by: str, wait: float, as_json: bool, **fields: Any) -> None:
+    """Send a command and print its answer; exit code 1 when it was refused."""
+    settings = Settings()
+    try:
+        answer = request(settings, {"by": by} | {name: value for name, value in fields.items() if value}, wait)
+    except KafkaException as error:
+        raise _kafka_trouble(settings, error, topics.ALERTS_ANSWERS.name) from error
+    if as_json:
+        click.echo(json.dumps(answer, ensure_ascii=False))
+    elif answer["accepted"]:
+        click.echo(answer["message"])
+    else:
+        raise click.ClickException(answer["message"])
+    if not answer["accepted"]:
+        raise click.exceptions.Exit(1)
+
+
+def _ask_about(alert: str, tenant: str | None, by: str, wait: float, as_json: bool, **fields: Any) -> None:
+    tenant, alert_id = find(Settings(), alert, tenant)
+    _ask_agent(by, wait, as_json, tenant_id=tenant, alert_id=alert_id, **fields)
+
+
+REASON = click.option("--text", help="Why.")
+
+
+@command.command()
+@_on_alert
+@REASON
+def ack(alert: str, **options: Any) -> None:
+    """Take the alert whose id begins with ID: it is no longer escalated."""
+    _ask_about(alert, action="acknowledge", **options)
+
+
+@command.command()
+@_on_alert
+@REASON
+def resolve(alert: str, **options: Any) -> None:
+    """End the alert whose id begins with ID. What fires on opens a new one after the quiet time."""
+    _ask_about(alert, action="resolve", **options)
+
+
+@command.command()
+@_on_alert
+@click.argument("text")
+def comment(alert: str, **options: Any) -> None:
+    """Say TEXT about the alert whose id begins with ID."""
+    _ask_about(alert, action="comment", **options)
+
+
+@command.command()
+@_on_alert
+@click.argument("assignee")
+def assign(alert: str, **options: Any) -> None:
+    """Let ASSIGNEE look after the alert whose id begins with ID."""
+    _ask_about(alert, action="assign", **options)
+
+
+@command.command()
+@_on_alert
+@click.argument("until", metavar="DURATION", type=Lasting())
+@REASON
+def snooze(alert: str, **options: Any) -> None:
+    """Mute the alert whose id begins with ID for DURATION (15m, 2h, 7d at most). Its state goes on."""
+    _ask_about(alert, action="snooze", **options)
+
+
+@command.command()
+@_on_alert
+@click.argument("verdict", type=click.Choice(VERDICTS))
+@REASON
+def verdict(alert: str, **options: Any) -> None:
+    """Judge the alert whose id begins with ID. The newest verdict holds."""
+    _ask_about(alert, action="verdict", **options)
+
+
+@command.command()
+@click.argument("tenant_id", metavar="TENANT")
+@click.argument("until", metavar="DURATION", type=Lasting())
+@click.argument("text", metavar="REASON")
+@click.option("--kind", type=click.Choice(list(KINDS)), help="Only this kind of alert.")
+@click.option("--subject", help="Only this subject, such as a host.")
+@click.option("--metric", help="Only this metric.")
+@click.option("--severity", type=click.Choice(SEVERITIES), help="Only alerts that are at most this severe.")
+@_asking
+def silence(**options: Any) -> None:
+    """Mute alerts of TENANT for DURATION (15m, 2h, 30d at most) because of REASON. States go on."""
+    _ask_agent(action="silence", **options)
+
+
+@command.command()
+@click.argument("tenant_id", metavar="TENANT")
+@click.argument("silence_id", metavar="ID")
+@_asking
+def unsilence(**options: Any) -> None:
+    """End the silence ID of TENANT now."""
+    _ask_agent(action="unsilence", **options)
 
 
 def versions(servers: str, topic: str, since: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
@@ -198,10 +331,10 @@ def line(alert: dict[str, Any]) -> Text:
     )
 
 
-def _kafka_trouble(settings: Settings, error: KafkaException) -> click.ClickException:
+def _kafka_trouble(settings: Settings, error: KafkaException, topic: str = topics.ALERTS.name) -> click.ClickException:
     reason: KafkaError = error.args[0]
     if reason.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-        name = settings.prefix + topics.ALERTS.name
+        name = settings.prefix + topic
         said = f"there is no topic {name} at {settings.kafka}; make it with `watchfloor topics apply`"
     else:
         said = f"cannot read from Kafka at {settings.kafka}: {reason.str()}. Is it running (`watchfloor up`)?"

@@ -1,0 +1,44 @@
+"""What time alone does to a tenant's alerts: escalation, ends of snoozes and silences, calm, closing, forgetting.
+
+Time is the tenant's clock, the newest event time that it has heard, so these things happen with its next record.
+"""
+
+from models.alerts import ESCALATE_MS, ESCALATIONS, move
+from streams.alert_desk import Desk
+from streams.alert_state import NEVER, Episode, Silence
+from streams.incidents import close
+
+
+def due(desk: Desk, clock: int) -> None:
+    """Let the tenant's clock reach `clock`; what falls due on the way happens in the order of its times."""
+    tenant = desk.tenant
+    while (entry := tenant.next_due(clock)) is not None:
+        time = entry.deadline
+        tenant.clock = max(tenant.clock, time)
+        if isinstance(entry, Episode):
+            _episode(desk, entry, time)
+        elif isinstance(entry, Silence):
+            tenant.drop(entry)
+            desk.unmute(time, entry.covers)
+        else:
+            close(tenant, desk.told.incidents, entry)
+    tenant.clock = max(tenant.clock, clock)
+
+
+def _episode(desk: Desk, episode: Episode, time: int) -> None:
+    """The first of what an alert is due for; what else is due at that time comes next."""
+    alert = episode.alert
+    if not episode.active:
+        desk.tenant.drop(episode)
+    elif alert["snoozed_until"] == time:
+        alert["snoozed_until"] = None
+        desk.tenant.keep(episode)
+        desk.unmute(time, lambda other: other is alert, alert["links"])
+    elif episode.settle_at == time:
+        desk.resolve(episode, time)
+    else:
+        alert["state"] = move(alert["state"], "escalate")
+        alert["escalation"] += 1
+        again = alert["escalation"] < ESCALATIONS
+        episode.escalate_at = time + ESCALATE_MS[alert["severity"]] if again else NEVER
+        desk.tell(episode, time, "escalated")

@@ -1,0 +1,156 @@
+"""Correlation: alerts of one tenant that open together around one thing join an incident. They stay as they are."""
+
+from typing import Any
+
+from models import incidents
+from models.alerts import RANK, move
+from models.incidents import MOVES, incident_id
+from streams.alert_state import NEVER, Episode, Incident, TenantAlerts
+
+SUMMARY_LIMIT = 200
+
+Rows = list[dict[str, Any]]
+
+
+def correlate(tenant: TenantAlerts, told: Rows, alert: dict[str, Any]) -> Episode | None:
+    """Let an alert that opens join the oldest incident that fits, or begin one with the oldest alert that is related.
+
+    Returns:
+        The related alert, when an incident begins: it, too, belongs to one now.
+    """
+    time, links = alert["opened_at"], alert["links"]
+    fitting = [each for each in tenant.every(Incident) if any(each.takes(link, time) for link in links)]
+    if fitting:
+        oldest = min(fitting, key=lambda each: (each.record["opened_at"], each.record["incident_id"]))
+        _join(tenant, told, oldest, alert)
+        return None
+    for link in links:
+        related = [
+            each
+            for each in tenant.linked(link)
+            if each.alert["incident_id"] is None
+            and each.alert["alert_id"] != alert["alert_id"]
+            and abs(time - each.alert["opened_at"]) <= incidents.RELATED_MS
+        ]
+        if related:
+            first = min(related, key=lambda each: (each.alert["opened_at"], each.alert["alert_id"]))
+            _begin(tenant, told, link, first, alert)
+            return first
+    return None
+
+
+def _begin(tenant: TenantAlerts, told: Rows, link: str, first: Episode, alert: dict[str, Any]) -> None:
+    old = first.alert
+    record = {
+        "tenant_id": alert["tenant_id"],
+        "incident_id": incident_id(old["alert_id"], alert["alert_id"]),
+        "seq": 0,
+        "state": move("none", "open", MOVES, "incident"),
+        "link": link,
+        "opened_at": min(old["opened_at"], alert["opened_at"]),
+        "updated_at": alert["opened_at"],
+        "closed_at": None,
+        "alerts": 2,
+        "active": 1 + first.active,
+        "note": None,
+        **_leading(old),
+    }
+    if RANK[alert["severity"]] > RANK[old["severity"]]:
+        record |= _leading(alert)
+    incident = Incident(record, joined_at=max(old["opened_at"], alert["opened_at"]))
+    old["incident_id"] = alert["incident_id"] = record["incident_id"]
+    _tell(tenant, told, incident, alert["opened_at"], "opened")
+    _judge(tenant, told, incident, alert["opened_at"])
+
+
+def _join(tenant: TenantAlerts, told: Rows, incident: Incident, alert: dict[str, Any]) -> None:
+    record = incident.record
+    record["state"] = move(record["state"], "join", MOVES, "incident")
+    record["alerts"] += 1
+    record["active"] += 1
+    incident.joined_at = max(incident.joined_at, alert["opened_at"])
+    incident.close_at = NEVER
+    if RANK[alert["severity"]] > RANK[record["severity"]]:
+        record |= _leading(alert)
+    alert["incident_id"] = record["incident_id"]
+    _tell(tenant, told, incident, alert["opened_at"], "joined")
+    _judge(tenant, told, incident, alert["opened_at"])
+
+
+def worsened(tenant: TenantAlerts, told: Rows, alert: dict[str, Any]) -> None:
+    """An alert has become worse: so may its incident."""
+    incident = _of(tenant, alert)
+    if incident is not None and RANK[alert["severity"]] > RANK[incident.record["severity"]]:
+        incident.record |= _leading(alert)
+        _tell(tenant, told, incident, alert["updated_at"], "severity")
+        _judge(tenant, told, incident, alert["updated_at"])
+
+
+def resolved(tenant: TenantAlerts, told: Rows, alert: dict[str, Any]) -> None:
+    """An alert has ended: when it is the last one of its incident, that closes after a while."""
+    incident = _of(tenant, alert)
+    if incident is None:
+        return
+    incident.record["active"] -= 1
+    if incident.record["active"]:
+        tenant.keep(incident)
+        return
+    incident.close_at = alert["resolved_at"] + incidents.CLOSE_MS
+    _tell(tenant, told, incident, alert["resolved_at"], "resolved")
+
+
+def confirm(
+    tenant: TenantAlerts, told: Rows, incident: Incident, time: int, by: str = "system", note: str | None = None
+) -> None:
+    """Raises MoveRefused when it was confirmed before."""
+    record = incident.record
+    record["state"] = move(record["state"], "confirm", MOVES, "incident")
+    _tell(tenant, told, incident, time, "confirmed", by, note)
+
+
+def close(tenant: TenantAlerts, told: Rows, incident: Incident) -> None:
+    """Its time has come: all its alerts have been resolved for long enough."""
+    record = incident.record
+    record["state"] = move(record["state"], "close", MOVES, "incident")
+    record["closed_at"] = incident.close_at
+    _tell(tenant, told, incident, incident.close_at, "closed")
+    tenant.drop(incident)
+
+
+def _judge(tenant: TenantAlerts, told: Rows, incident: Incident, time: int) -> None:
+    record = incident.record
+    enough = record["alerts"] >= incidents.CONFIRMING_ALERTS or record["severity"] == "CRITICAL"
+    if record["state"] == "candidate" and enough:
+        confirm(tenant, told, incident, time)
+
+
+def _of(tenant: TenantAlerts, alert: dict[str, Any]) -> Incident | None:
+    """The incident of an alert, unless it has closed since."""
+    found = alert["incident_id"]
+    return None if found is None else tenant.find(Incident, found)
+
+
+def _leading(alert: dict[str, Any]) -> dict[str, Any]:
+    """What an incident says about the worst of its alerts."""
+    return {
+        "severity": alert["severity"],
+        "alert_id": alert["alert_id"],
+        "summary": alert["summary"][:SUMMARY_LIMIT],
+    }
+
+
+def _tell(
+    tenant: TenantAlerts,
+    told: Rows,
+    incident: Incident,
+    time: int,
+    reason: str,
+    by: str = "system",
+    note: str | None = None,
+) -> None:
+    record = incident.record
+    record["seq"] += 1
+    record["updated_at"] = max(record["updated_at"], time)
+    record |= {"by": by, "reason": reason, "note": note}
+    tenant.keep(incident)
+    told.append(dict(record))
