@@ -14,6 +14,7 @@ COMMANDS = {
     "collect": "Sample this host's metrics and publish them.",
     "replay": "Publish the events of a file.",
     "detect": "Run a detector over a series and draw the result.",
+    "dlq": "Show dead letters, and replay them.",
     "positions": "Show where the agents stand; go on past lost records.",
     "topics": "Show the topics, or make the cluster match the catalogue.",
     "schemas": "Show, generate and check the schemas.",
