@@ -21,6 +21,7 @@ COMMANDS = {
     "db": "Apply and check the ClickHouse migrations.",
     "sql": "Run a query.",
     "alerts": "Read alerts.",
+    "notify": "Tell people of alerts, by webhook and e-mail.",
     "top": "Watch throughput, lag and alerts.",
 }
 
