@@ -8,6 +8,7 @@ import click
 COMMANDS = {
     "up": "Start and supervise everything on this machine.",
     "doctor": "Say in plain words what is missing and how to mend it.",
+    "health": "Say whether the whole is well.",
     "demo": "Show the product on this machine, from nothing to an alert.",
     "worker": "Run stream agents.",
     "sink": "Write the output topics to ClickHouse.",
