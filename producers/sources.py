@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -81,11 +81,16 @@ class Lag:
     name = "kafka"
 
     def __init__(self, kafka: str, groups: Iterable[str]) -> None:
-        self._groups = tuple(groups)
         # Without an error callback and with log_level 0 the client says nothing on its own: read() does.
-        self._admin = AdminClient(
-            {"bootstrap.servers": kafka, "socket.timeout.ms": int(LIMIT_S * 1000), "log_level": 0}
-        )
+        settings: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": kafka,
+            "socket.timeout.ms": int(LIMIT_S * 1000),
+            "log_level": 0,
+        }
+        self._admin = AdminClient(settings)
+        # Consumers that never join: the admin client crashes (a null pointer in librdkafka 2.16) when it asks for a
+        # group's offsets while the group's coordinator is not there yet.
+        self._groups = tuple(Consumer(settings | {"group.id": group}) for group in groups)
 
     def read(self) -> Reading:
         try:
@@ -96,10 +101,16 @@ class Lag:
         lag = sum(max(0, end - position.offset) for position, end in zip(positions, ends, strict=True))
         return {"queue_depth": float(lag) if positions else None}
 
-    def _positions(self, group: str) -> list[TopicPartition]:
-        asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=LIMIT_S)
-        partitions = asked[group].result(LIMIT_S).topic_partitions or []
-        return [partition for partition in partitions if partition.error is None and partition.offset >= 0]
+    def _positions(self, group: Consumer) -> list[TopicPartition]:
+        topics = self._admin.list_topics(timeout=LIMIT_S).topics
+        asked = [
+            TopicPartition(name, number)
+            for name, topic in topics.items()
+            if topic.error is None and not name.startswith("__")
+            for number in topic.partitions
+        ]
+        found = group.committed(asked, timeout=LIMIT_S) if asked else []
+        return [partition for partition in found if partition.error is None and partition.offset >= 0]
 
     def _ends(self, positions: Sequence[TopicPartition]) -> list[int]:
         if not positions:

@@ -8,6 +8,7 @@ import click
 COMMANDS = {
     "up": "Start and supervise everything on this machine.",
     "doctor": "Say in plain words what is missing and how to mend it.",
+    "health": "Say whether the whole is well.",
     "demo": "Show the product on this machine, from nothing to an alert.",
     "worker": "Run stream agents.",
     "sink": "Write the output topics to ClickHouse.",
@@ -15,12 +16,14 @@ COMMANDS = {
     "replay": "Publish the events of a file.",
     "detect": "Run a detector over a series and draw the result.",
     "control": "Read, change and undo settings while everything runs.",
+    "dlq": "Show dead letters, and replay them.",
     "positions": "Show where the agents stand; go on past lost records.",
     "topics": "Show the topics, or make the cluster match the catalogue.",
     "schemas": "Show, generate and check the schemas.",
     "db": "Apply and check the ClickHouse migrations.",
     "sql": "Run a query.",
     "alerts": "Read alerts.",
+    "notify": "Tell people of alerts, by webhook and e-mail.",
     "top": "Watch throughput, lag and alerts.",
 }
 

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         default="watchfloor", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", description="Database of the tables and views."
     )
 
+    notify: Path | None = Field(
+        default=None, description="TOML file of notification channels and routes; without it nobody is notified."
+    )
+
     tenant: str = Field(
         default="local", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Tenant of this host's metrics."
     )

@@ -1,4 +1,4 @@
-"""Runs everything of one home on this machine: broker, database, workers, sink, collector.
+"""Runs everything of one home on this machine: broker, database, workers, sink, notifier, collector.
 
 Starts them in order, starts again what dies, stops them in reverse order. One instance per home; homes side by side
 take free ports. Were the supervisor itself killed by force, the kernel would end its children (see leash.py).
@@ -74,6 +74,7 @@ def layout(settings: Settings, workers: int, collector: bool) -> Layout:
                 for n in range(workers)
             ),
             command(settings, "sink-0", "sink", "--name", "sink-0", what="topics to ClickHouse"),
+            *([command(settings, "notify", "notify", what="alerts to people")] if settings.notify else []),
         ],
         sources=[command(settings, "collect", "collect", what="this host's metrics")] if collector else [],
     )

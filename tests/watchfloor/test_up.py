@@ -26,7 +26,8 @@ def test_the_whole_of_it(tmp_path: Path) -> None:
             where = instance.service(name)["where"]
             assert where
             assert where in table
-        assert doctor(environment) == 0
+        assert said_by("doctor", environment) == 0
+        assert said_by("health", environment) == 0
 
         killed = {name: instance.service(name) for name in ("kafka", "worker-0")}
         for service in killed.values():
@@ -49,9 +50,9 @@ def runs_again(instance: Instance, before: dict[str, Any]) -> bool:
     return bool(now["state"] == "running" and now["pid"] != before["pid"])
 
 
-def doctor(environment: dict[str, str]) -> int:
-    """What doctor says of it, as its exit code; lag and tables included."""
-    command = [sys.executable, "-m", "watchfloor", "doctor", "--json"]
+def said_by(name: str, environment: dict[str, str]) -> int:
+    """What the command says of it, as its exit code; lag and tables included."""
+    command = [sys.executable, "-m", "watchfloor", name, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
     to_mend = [finding for finding in json.loads(done.stdout) if finding["state"] == "mend"]
     assert to_mend == []

@@ -3,13 +3,12 @@
 import getpass
 import json
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message
 from rich.console import Console
 from rich.text import Text
 
@@ -19,12 +18,12 @@ from schemas.codec import DecodeError
 from sinks.store import quoted
 from watchfloor.commands.alert_requests import find, request
 from watchfloor.commands.db import ask, open_store
+from watchfloor.log import messages
 from watchfloor.settings import Settings
 
 COLOURS = {"INFO": "cyan", "WARNING": "yellow", "HIGH": "dark_orange", "CRITICAL": "bold red"}
 STATES = ("open", "acknowledged", "resolved")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-TIMEOUT_S = 10.0
 
 QUERY = """
 SELECT tenant_id, toString(alert_id) AS alert_id, seq, fingerprint, kind, subject, metric, direction, state, severity,
@@ -254,43 +253,8 @@ def versions(servers: str, topic: str, since: int | None, *, follow: bool) -> It
     Raises:
         KafkaException: the broker does not answer, or the topic does not exist.
     """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": servers,
-            "group.id": f"watchfloor-alerts-tail-{uuid.uuid4().hex[:8]}",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "log_level": 0,
-        }
-    )
-    try:
-        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-        if found.error is not None:
-            raise KafkaException(found.error)
-        starts = []
-        for number in found.partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT_S)
-            starts.append(TopicPartition(topic, number, high if since is None else low))
-        if since:
-            asked = [TopicPartition(topic, number, since) for number in found.partitions]
-            # A partition without anything that new is answered with -1, its end.
-            starts = consumer.offsets_for_times(asked, timeout=TIMEOUT_S)
-        consumer.assign(starts)
-        at_end: set[int | None] = set()
-        while follow or len(at_end) < len(starts):
-            message = consumer.poll(0.5)
-            if message is None:
-                continue
-            error = message.error()
-            if error is None:
-                yield from _decoded(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                at_end.add(message.partition())
-            else:
-                raise KafkaException(error)
-    finally:
-        consumer.close()
+    for message in messages(servers, topic, since, follow=follow, name="alerts-tail"):
+        yield from _decoded(message)
 
 
 def _decoded(message: Message) -> Iterator[dict[str, Any]]:

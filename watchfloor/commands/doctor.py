@@ -1,10 +1,11 @@
 """`watchfloor doctor`: say in plain words what is missing and how to mend it."""
 
 import json
+from collections.abc import Iterable
 
 import click
 
-from watchfloor.doctor import examine
+from watchfloor.doctor import Finding, examine
 from watchfloor.settings import Settings
 
 MARKS = {"ok": ("ok", "green"), "mend": ("MEND", "red"), "skipped": ("-", "yellow")}
@@ -17,8 +18,13 @@ def command(as_json: bool) -> None:
 
     Exit code 1 when something must be mended; each such line says how.
     """
+    report(examine(Settings()), as_json)
+
+
+def report(found: Iterable[Finding], as_json: bool) -> None:
+    """Print findings as they come. Raises Exit with 1 when something must be mended."""
     findings = []
-    for finding in examine(Settings()):
+    for finding in found:
         findings.append(finding)
         if not as_json:
             mark, colour = MARKS[finding.state]

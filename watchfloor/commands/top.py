@@ -26,16 +26,19 @@ RATES = {
     "worker": ("watchfloor_events_total", "watchfloor_frames_total"),
     "sink": ("watchfloor_sink_rows_total", "watchfloor_sink_inserts_total"),
     "collect": ("watchfloor_collector_published_total", "watchfloor_collector_samples_total"),
+    "notify": ("watchfloor_notify_sent_total", ""),
 }
 WAITING = {
     "worker": "watchfloor_lag_records",
     "sink": "watchfloor_sink_lag_records",
     "collect": "watchfloor_collector_waiting",
+    "notify": "watchfloor_notify_lag_records",
 }
 GIVEN_UP = {
     "worker": "watchfloor_dead_letters_total",
     "sink": "watchfloor_sink_dead_letters_total",
     "collect": "watchfloor_collector_dropped_total",
+    "notify": "watchfloor_notify_refused_total",
 }
 
 
@@ -162,7 +165,7 @@ def processes(view: View) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("process", "does", "per s", "batches per s", "waiting", "given up"):
         table.add_column(name, justify="left" if name in ("process", "does") else "right")
-    does = {"worker": "events in frames", "sink": "rows in inserts", "collect": "samples"}
+    does = {"worker": "events in frames", "sink": "rows in inserts", "collect": "samples", "notify": "notifications"}
     for each in view.processes:
         if each["trouble"]:
             table.add_row(each["name"], Text(each["trouble"], style="red"), "", "", "", "")

@@ -17,6 +17,7 @@ from watchfloor.supervisor import Supervisor, layout
 def command(workers: int, no_collect: bool, profile: Profile | None, quiet: bool) -> None:
     """Start and supervise broker, database, workers, sink and collector until Ctrl-C.
 
+    Where WATCHFLOOR_NOTIFY is set, also what tells people of alerts (watchfloor notify).
     What dies is started again. Everything is stored under WATCHFLOOR_HOME (default .watchfloor); instances with
     different homes run side by side. Where WATCHFLOOR_KAFKA or WATCHFLOOR_CLICKHOUSE is set, or in profile prod, that
     server is used and none is started.
