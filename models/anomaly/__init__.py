@@ -8,9 +8,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
+from models.anomaly.drift import Drift
+from models.anomaly.iqr import Quartiles
 from models.anomaly.novelty import Novelty
 from models.anomaly.parts import Parts, Read
+from models.anomaly.seasonal import Seasonal
+from models.anomaly.spike import Spike
 from models.anomaly.static import RULES, StaticLimit
+from models.anomaly.zscore import ZScore
 
 __all__ = ["DETECTORS", "Detector", "Parts", "Read", "detector", "static_limit"]
 
@@ -39,6 +44,11 @@ class Detector(Protocol):
 DETECTORS: Mapping[str, Callable[[], Detector]] = {
     "novelty": Novelty,
     "static": lambda: StaticLimit(RULES["cpu_percent"]),
+    "zscore": ZScore,
+    "iqr": Quartiles,
+    "spike": Spike,
+    "seasonal": Seasonal,
+    "drift": Drift,
 }
 """Every detector by name, ready for a series: what the contract suite and `watchfloor detect` go through."""
 

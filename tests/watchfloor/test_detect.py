@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 
+from models.anomaly import DETECTORS
 from watchfloor.commands.detect import command
 from watchfloor.episodes import Quiet, Run, steps
 from watchfloor.series import Series, SeriesError, milliseconds, read
@@ -129,6 +130,18 @@ def test_a_page_needs_nothing_else(tmp_path: Path) -> None:
     assert "2025-03-04 11:20:00" in text
     for outside in ("src=", "<link", "url(http", "@import"):
         assert outside not in text
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_every_detector_can_be_chosen(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "cpu.csv"
+    write_csv(path, iso_naive)
+    done = run(path, "--detector", name, "--json")
+    assert done.exit_code == 0, done.output
+    begins = [alert["begin"] for alert in json.loads(done.stdout)["alerts"]]
+    samples = [(begin - BEGIN_MS) // 300_000 for begin in begins]
+    # Three samples are no drift.
+    assert any(SPIKE <= at <= SPIKE + 2 for at in samples) is (name != "drift")
 
 
 def test_a_calm_series_has_no_alert(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ class QuietType(click.ParamType):
     type=click.Choice(list(DETECTORS)),
     default="novelty",
     show_default=True,
-    help="novelty: what is new for this series. static: over 95 for 5 minutes, as for CPU.",
+    help="novelty: what is new for this series. static: over 95 for 5 minutes, as for CPU. zscore, iqr, spike: out of "
+    "the last hour. seasonal: off this time of the week. drift: the last day unlike the week before.",
 )
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="A score from here on fires."

@@ -1,0 +1,112 @@
+"""Scores of any detector on one scale: conformal p-values."""
+
+from array import array
+from bisect import bisect_left, insort
+from struct import Struct
+
+from models.anomaly.parts import Parts, Read
+
+CAPACITY = 1024
+"""Calibration scores that are remembered; the least p-value is 1 / (CAPACITY + 1)."""
+
+THIN_MS = 60_000
+"""At most one score in this time is learned, the first: a long incident must not fill the memory."""
+
+PAGE = 16
+"""Scores that are stored together: 128 bytes."""
+
+NEVER = -(2**62)
+
+_HEAD = Struct(">qQ")
+
+
+def mixed(number: int) -> int:
+    """64 bits that look random, always the same for a number (SplitMix64: Steele, Lea and Flood 2014)."""
+    number = (number * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return number ^ (number >> 31)
+
+
+class Calibration:
+    """How rare a score is among the scores of the same kind: of a (host, metric, detector), or of many pooled.
+
+    p(s) = (1 + number of remembered scores >= s) / (n + 1), where n scores are remembered (Vovk, Gammerman and Shafer
+    2005). If the scores are exchangeable, P(p <= a) <= a for every a, whatever their distribution; ties make p larger.
+    Of a detector that learns and a series that depends on itself that is an approximation.
+
+    Which scores are remembered may not depend on what they are: the first of each THIN_MS is learned, firing or not.
+    While there is room it is added, then it replaces one at random (by a fixed sequence, so that the same scores give
+    the same p-values): the chance to be remembered halves with each 0.69 x CAPACITY newer ones.
+
+    >>> calibration = Calibration()
+    >>> for minute in range(99):
+    ...     calibration.learn(60_000 * minute, minute / 100)
+    >>> calibration.p_value(0.98), calibration.p_value(0.5), calibration.p_value(0.0)
+    (0.02, 0.5, 1.0)
+
+    Attributes:
+        learned: scores learned so far.
+    """
+
+    __slots__ = ("_dirty", "_newest", "_ordered", "_scores", "capacity", "learned")
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.capacity = capacity
+        self.learned = 0
+        self._newest = NEVER
+        self._scores: list[float] = []
+        self._ordered: list[float] = []
+        self._dirty: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    def p_value(self, score: float) -> float:
+        """Between 1 / (n + 1) and 1; 1 while nothing was learned."""
+        count = len(self._ordered)
+        return (1 + count - bisect_left(self._ordered, score)) / (count + 1)
+
+    def learn(self, epoch_ms: int, score: float) -> None:
+        """Remember a score, 0 to 1, unless one of this THIN_MS was; `p_value` of it is asked before."""
+        cell = epoch_ms // THIN_MS
+        if cell <= self._newest:
+            return
+        self._newest = cell
+        if len(self._scores) < self.capacity:
+            slot = len(self._scores)
+            self._scores.append(score)
+        else:
+            slot = mixed(self.learned) % self.capacity
+            del self._ordered[bisect_left(self._ordered, self._scores[slot])]
+            self._scores[slot] = score
+        insort(self._ordered, score)
+        self.learned += 1
+        self._dirty.add(slot // PAGE)
+
+    def load(self, read: Read) -> None:
+        """Take up what was stored; later p-values are the same."""
+        raw = read(b"h")
+        if raw is None:
+            return
+        self._newest, self.learned = _HEAD.unpack(raw)
+        for page in range((self.capacity + PAGE - 1) // PAGE):
+            stored = read(b"s" + bytes([page]))
+            if stored is None:
+                break
+            found = array("d", stored)
+            found.byteswap()
+            self._scores += found
+        self._ordered = sorted(self._scores)
+
+    def changes(self) -> Parts:
+        """Parts that changed since the last call: after one score that was learned 147 bytes, at most."""
+        if not self._dirty:
+            return []
+        out: Parts = [(b"h", _HEAD.pack(self._newest, self.learned))]
+        for page in sorted(self._dirty):
+            stored = array("d", self._scores[page * PAGE : (page + 1) * PAGE])
+            stored.byteswap()
+            out.append((b"s" + bytes([page]), stored.tobytes()))
+        self._dirty.clear()
+        return out

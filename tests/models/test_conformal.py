@@ -1,0 +1,134 @@
+"""Conformal p-values and the alert budget."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.anomaly.budget import EVERYTHING, NOTHING, SHIFT_S, budget
+from models.anomaly.conformal import CAPACITY, PAGE, Calibration
+
+MINUTE_MS = 60_000
+
+DISTRIBUTIONS: dict[str, Callable[[random.Random], float]] = {
+    "uniform": lambda chance: chance.random(),
+    "mostly near 0": lambda chance: chance.random() ** 8,
+    "many ties": lambda chance: round(chance.random() ** 3, 1),
+    "nearly always 0": lambda chance: float(chance.random() < 0.03),
+}
+
+
+@pytest.mark.parametrize("draw", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
+@pytest.mark.parametrize("count", [20, 200, 30_000])
+def test_p_values_of_exchangeable_scores_are_valid(draw: Callable[[random.Random], float], count: int) -> None:
+    """P(p <= a) <= a, for a memory that is filling (many short runs) and for one that forgets (one long run)."""
+    chance = random.Random(count)
+    found: list[float] = []
+    for _ in range(1 if count > 1000 else 20_000 // count):
+        calibration = Calibration(256)
+        for at in range(count):
+            score = draw(chance)
+            found.append(calibration.p_value(score))
+            calibration.learn(MINUTE_MS * at, score)
+    for level in (0.01, 0.02, 0.05, 0.1, 0.3, 0.7):
+        share = sum(p <= level for p in found) / len(found)
+        error = (level * (1 - level) / len(found)) ** 0.5
+        assert share <= level + 4 * error
+
+
+def test_without_ties_they_are_uniform() -> None:
+    chance = random.Random(3)
+    calibration = Calibration(999)
+    for at in range(999):
+        calibration.learn(MINUTE_MS * at, chance.random())
+    shares = [calibration.p_value(at / 100) for at in range(101)]
+    assert max(abs(p - (1 - at / 100)) for at, p in enumerate(shares)) < 0.05
+    assert calibration.p_value(2.0) == 0.001
+    assert calibration.p_value(-1.0) == 1.0
+
+
+def test_the_past_fades() -> None:
+    calibration = Calibration(100)
+    for at in range(100):
+        calibration.learn(MINUTE_MS * at, 0.9)
+    for at in range(100, 170):
+        calibration.learn(MINUTE_MS * at, 0.1)
+    left = sum(score == 0.9 for score in calibration._scores)
+    assert 35 <= left <= 65
+    for at in range(170, 1100):
+        calibration.learn(MINUTE_MS * at, 0.1)
+    assert sum(score == 0.9 for score in calibration._scores) <= 1
+    assert len(calibration) == 100
+
+
+def test_a_long_incident_at_a_second_does_not_fill_the_memory() -> None:
+    calibration = Calibration()
+    for second in range(36_000):
+        calibration.learn(1000 * second, 0.1)
+    for second in range(36_000, 39_600):
+        calibration.learn(1000 * second, 0.99)
+    assert calibration.p_value(0.99) == pytest.approx(61 / 661)
+
+
+@given(scores=st.lists(st.floats(0, 1), max_size=300), cut=st.integers(0, 300))
+def test_restored_it_goes_on_alike(scores: list[float], cut: int) -> None:
+    live, parts = Calibration(64), dict[bytes, bytes | None]()
+    for at, score in enumerate(scores[:cut]):
+        live.learn(MINUTE_MS * at, score)
+        changes = live.changes()
+        assert sum(len(name) + len(raw or b"") for name, raw in changes) <= 8 * PAGE + 19
+        parts.update(changes)
+    restored = Calibration(64)
+    restored.load(parts.get)
+    for at, score in enumerate(scores[cut:], cut):
+        assert restored.p_value(score) == live.p_value(score)
+        live.learn(MINUTE_MS * at, score)
+        restored.learn(MINUTE_MS * at, score)
+    assert restored.changes() == live.changes()
+
+
+def test_nothing_learned_is_nothing_rare() -> None:
+    calibration = Calibration()
+    assert calibration.p_value(1.0) == 1.0
+    assert calibration.changes() == []
+    assert calibration.capacity == CAPACITY
+
+
+rarities = st.lists(st.tuples(st.sampled_from((0.001, 0.01, 0.2, 1.0)), st.sampled_from((0.5, 0.8, 0.9, 1.0))))
+
+
+@given(given=rarities, shifts=st.integers(1, 5), per_shift=st.integers(0, 12))
+def test_the_budget_is_kept_and_what_is_held_back_is_counted(
+    given: list[tuple[float, float]], shifts: int, per_shift: int
+) -> None:
+    found = budget(given, shifts * SHIFT_S, per_shift)
+    told = [each for each in given if found.tells(*each)]
+    held = [each for each in given if not found.tells(*each)]
+    assert len(told) == found.told <= max(per_shift * shifts, 0)
+    assert len(held) == found.held_back
+    assert all((p, -score) < (other, -less) for p, score in told for other, less in held)
+    # No larger cut keeps the budget: with the next group of equals it would be passed.
+    if held:
+        first = min((p, -score) for p, score in held)
+        equals = sum((p, -score) == first for p, score in held)
+        assert len(told) + equals > per_shift * shifts
+
+
+def test_a_budget_that_is_not_used_up_holds_nothing_back() -> None:
+    found = budget([(0.5, 0.6)] * 9, SHIFT_S, 10)
+    assert (found.cut, found.told, found.held_back) == (EVERYTHING, 9, 0)
+    assert found.tells(1.0, 0.0)
+
+
+def test_no_budget_tells_nothing() -> None:
+    found = budget([(0.001, 1.0)], SHIFT_S, 0)
+    assert (found.cut, found.told, found.held_back) == (NOTHING, 0, 1)
+    assert not found.tells(0.0, 1.0)
+
+
+@pytest.mark.parametrize(("seconds", "per_shift"), [(0, 10), (-1, 10), (SHIFT_S, -1), (float("nan"), 1)])
+def test_impossible_budgets_are_refused(seconds: float, per_shift: float) -> None:
+    with pytest.raises(ValueError, match="expected seconds over 0"):
+        budget([], seconds, per_shift)
