@@ -8,7 +8,7 @@ from typing import Any, Literal
 from models.alerts import RANK
 from watchfloor.notify.config import Route
 
-NEWS = ("opened", "reopened", "severity")
+NEWS = ("opened", "reopened", "severity", "escalated", "unmuted")
 """Reasons of versions that are told while the alert is open; `resolved` is told where the route says so."""
 
 
