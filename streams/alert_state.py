@@ -312,6 +312,11 @@ class TenantAlerts:
                     self._arm(slot, entry)
         return None
 
+    def nearest(self) -> int | None:
+        """The earliest deadline of all; None when nothing waits."""
+        entry = self.next_due(NEVER - 1)
+        return None if entry is None else entry.deadline
+
     def keep(self, entry: Entry) -> None:
         """Store an entry that is new or changed, in the place of an earlier one of its name."""
         if isinstance(entry, Episode):

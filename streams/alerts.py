@@ -14,9 +14,9 @@ from schemas import topics
 from streams.alert_commands import obey
 from streams.alert_desk import Desk, Told
 from streams.alert_state import NEVER, Episode, TenantAlerts
-from streams.alert_time import due
+from streams.alert_time import arm, due, fired
 from streams.incidents import correlate, worsened
-from streams.runtime import Agent, Event, Frame
+from streams.runtime import Agent, Due, Frame
 
 SUMMARY_LIMIT = 600
 EVIDENCE_LIMIT = 12
@@ -27,17 +27,19 @@ Candidate = Mapping[str, Any]
 def process(frame: Frame) -> None:
     told = Told()
     for moment in frame.timeline():
-        assert isinstance(moment, Event), "this agent sets no timers"
-        event = moment.value
-        desk = Desk(frame.state.live(topics.ALERTS.key_of(event), TenantAlerts), told)
-        if moment.topic == topics.COMMANDS_ALERTS.name:
-            obey(desk, event)
+        if isinstance(moment, Due):
+            desk = Desk(frame.state.live(moment.key, TenantAlerts), told)
+            fired(desk, moment)
+            arm(frame.timers, moment.key, desk.tenant, moment.deadline)
             continue
-        wrong = fault(event)
+        event, key = moment.value, topics.ALERTS.key_of(moment.value)
+        wrong = None if moment.topic == topics.COMMANDS_ALERTS.name else fault(event)
         if wrong is not None:
             frame.reject(moment.record, "InvalidCandidate", wrong)
-        else:
-            advance(desk, event)
+            continue
+        desk = Desk(frame.state.live(key, TenantAlerts), told)
+        (obey if moment.topic == topics.COMMANDS_ALERTS.name else advance)(desk, event)
+        arm(frame.timers, key, desk.tenant, moment.clock)
     frame.send(topics.ALERTS, told.alerts)
     frame.send(topics.INCIDENTS, told.incidents)
     frame.send(topics.ALERTS_ANSWERS, told.answers)
@@ -248,4 +250,5 @@ ALERTS = Agent(
     linger_ms=25,
     # Candidates speak of samples that were already judged by age; those of a backfill are old.
     max_age=None,
+    timers=True,
 )

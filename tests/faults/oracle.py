@@ -196,6 +196,10 @@ def identity_of(topic: Topic) -> Any:
             return record["agent"], record["source_partition"], record["source_offset"]
         if topic.name == topics.ALERTS.name:
             return record["alert_id"], record["seq"]
+        if topic.name == topics.INCIDENTS.name:
+            return record["incident_id"], record["seq"]
+        if topic.name == topics.LABELLED_ANOMALY.name:
+            return record["alert_id"], record["label_version"]
         return record[topic.id or "event_id"]
 
     return identity

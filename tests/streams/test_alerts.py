@@ -343,9 +343,17 @@ def test_the_clock_survives_a_restart() -> None:
 @settings(max_examples=40)
 @given(histories())
 def test_tenants_do_not_meet(history: list[dict[str, Any]]) -> None:
+    """Time apart: it passes for all, so the others' records are replaced by ones that say nothing else."""
+
+    def nothing(of: dict[str, Any]) -> dict[str, Any]:
+        parts = (of["kind"], of["subject"], of["metric"], of["direction"])
+        return of | {
+            "tenant_id": "nobody", "phase": "clear", "samples": 0, "fingerprint": alerts.fingerprint("nobody", *parts),
+        }  # fmt: skip
+
     together = run(ALERTS, records(history))
     for tenant in ("acme", "umbrella"):
-        alone = run(ALERTS, records([each for each in history if each["tenant_id"] == tenant]))
+        alone = run(ALERTS, records([each if each["tenant_id"] == tenant else nothing(each) for each in history]))
         assert of_tenant(tenant, together) == versions(alone)
 
 
