@@ -62,7 +62,9 @@ def messages(servers: str, topic: str, since: int | None, *, follow: bool, name:
                 continue
             error = message.error()
             if error is None:
-                yield message
+                # The end that the broker gave may lie before a transaction that was being committed.
+                if message.timestamp()[1] >= (since or 0):
+                    yield message
             elif error.code() == KafkaError._PARTITION_EOF:
                 at_end.add(message.partition())
             else:

@@ -13,8 +13,10 @@ from schemas import topics
 from sinks.migrate import migrate
 from sinks.store import Store
 from tests.conftest import Access
+from tests.faults.waiting import until
 from watchfloor.cli import main
 from watchfloor.commands.alert_requests import find
+from watchfloor.log import messages
 from watchfloor.settings import Settings
 
 NOON = 1_790_000_040_000
@@ -78,6 +80,8 @@ def log(kafka: str, prefix: str) -> str:
     producer.produce(name, b"no alert at all", b"acme", partition=1, timestamp=NOON)
     write([alert(3, state="resolved", reason="resolved", held_back=2)], NOON + 60_000)
     producer.commit_transaction(30)
+    # A commit is answered before its markers are written.
+    until(lambda: len(list(messages(kafka, name, 0, follow=False))) == 4, 20, "the last transaction")
     return prefix
 
 
