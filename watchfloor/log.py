@@ -1,11 +1,33 @@
 """Reading a topic of ours from a time to its end, or on and on."""
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 TIMEOUT_S = 10.0
+MOVING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+
+T = TypeVar("T")
+
+
+def settled(ask: Callable[[], T]) -> T:
+    """The broker's answer; it is asked again while a partition's leader is not known, because it is new or moves."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in MOVING or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """First and next offset of a partition. Raises KafkaException."""
+    return settled(lambda: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S))
 
 
 def reading(servers: str, name: str, wait_ms: int = 20) -> Consumer:
@@ -48,12 +70,12 @@ def messages(servers: str, topic: str, since: int | None, *, follow: bool, name:
         numbers = partitions_of(consumer, topic)
         starts = []
         for number in numbers:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT_S)
+            low, high = bounds(consumer, topic, number)
             starts.append(TopicPartition(topic, number, high if since is None else low))
         if since:
             asked = [TopicPartition(topic, number, since) for number in numbers]
             # A partition without anything that new is answered with -1, its end.
-            starts = consumer.offsets_for_times(asked, timeout=TIMEOUT_S)
+            starts = settled(lambda: consumer.offsets_for_times(asked, timeout=TIMEOUT_S))
         consumer.assign(starts)
         at_end: set[int | None] = set()
         while follow or len(at_end) < len(starts):
@@ -79,7 +101,7 @@ def message_at(servers: str, topic: str, partition: int, offset: int) -> Message
     try:
         if partition not in partitions_of(consumer, topic):
             return None
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+        low, high = bounds(consumer, topic, partition)
         if not low <= offset < high:
             return None
         consumer.assign([TopicPartition(topic, partition, offset)])

@@ -160,6 +160,7 @@ async def test_a_schema_that_came_too_late(settings: Settings, late_schema: tupl
 def test_a_replay_keeps_key_and_headers_and_is_noted(settings: Settings) -> None:
     write_letters(settings, 3)
     rehearsed = dlq("replay", "--all", "--dry-run", "--json")
+    assert rehearsed.exit_code == 0, rehearsed.output
     assert json.loads(rehearsed.stdout)["would_replay"] == 3
     assert log(settings, "events.metrics") == []
     asked = CliRunner().invoke(main, ["dlq", "replay", "--all"], input="n\n")

@@ -12,6 +12,7 @@ from schemas import topics
 from schemas.codec import DecodeError
 from sinks.store import quoted
 from watchfloor.commands.db import ask, open_store
+from watchfloor.log import bounds
 from watchfloor.settings import Settings
 
 TIMEOUT_S = 10.0
@@ -97,7 +98,7 @@ def _answers(settings: Settings, record: dict[str, Any]) -> Consumer:
             raise KafkaException(found.error)
         ends = []
         for number in found.partitions:
-            _, high = consumer.get_watermark_offsets(TopicPartition(name, number), timeout=TIMEOUT_S)
+            _, high = bounds(consumer, name, number)
             ends.append(TopicPartition(name, number, high))
         consumer.assign(ends)
     except BaseException:
