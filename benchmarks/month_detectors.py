@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from benchmarks.month import LEARNING_DAYS
 from benchmarks.month_hosts import DAY, START_MS, Flags, Values
@@ -15,7 +16,7 @@ from schemas import topics
 from streams.alerts import ALERTS
 from streams.metrics import METRICS
 from streams.runtime.frame import InputRecord
-from streams.runtime.offline import run
+from streams.runtime.offline import Outcome, run
 
 TENANT = "month"
 WINDOW, LEAST = 60, 30
@@ -52,20 +53,28 @@ class Alert:
 def candidates(name: str, values: Values, sent: Flags) -> list[tuple[int, bytes, bytes]]:
     """Candidates of one host by the metrics agent: (event time, key, value)."""
     topic = topics.ALERTS_CANDIDATES
-    outcome = run(METRICS, samples(name, values, sent))
+    outcome = Outcome()
+    minutes = np.arange(len(sent))
+    for stretch in np.split(minutes, np.flatnonzero(np.diff(sent.astype(int))) + 1):
+        if sent[stretch[0]]:
+            run(METRICS, samples(name, values, stretch), start=outcome)
+        else:
+            # The other hosts' samples, one a minute, would carry the clock of a worker's partition on.
+            for at in stretch.tolist():
+                run(METRICS, (), start=outcome, tick=START_MS + at * MINUTE_MS)
     rows = [(key or b"", value or b"") for key, value in outcome.topic(topic.name)]
     assert not outcome.topic(topics.DEAD_LETTERS.name)
     return [(topic.codec.decode(value)["event_time"], key, value) for key, value in rows]
 
 
-def samples(name: str, values: Values, sent: Flags) -> Iterator[InputRecord]:
+def samples(name: str, values: Values, minutes: NDArray[np.int_]) -> Iterator[InputRecord]:
     topic = topics.EVENTS_METRICS
     key = f"{TENANT}|{name}".encode()
-    for offset, at in enumerate(np.flatnonzero(sent).tolist()):
+    for at in minutes.tolist():
         time = START_MS + at * MINUTE_MS
         event = {"tenant_id": TENANT, "event_id": f"{name}-{at}", "host": name, "occurred_at": time, "extra": {}}
         event |= zip(NAMES, values[:, at].tolist(), strict=True)
-        yield InputRecord(key, topic.codec.encode(event), time, offset)
+        yield InputRecord(key, topic.codec.encode(event), time, at)
 
 
 def shipped(names: list[str], found: Iterable[tuple[int, bytes, bytes]]) -> list[Alert]:
