@@ -104,8 +104,8 @@ class Timers:
 
     def deadline(self, key: bytes, name: bytes) -> int | None:
         """When a timer is due, None where there is none."""
-        raw = self._value(key + _INFIX + name)
-        return None if raw is None else deadline_of(raw)
+        held = self.get(key, name)
+        return None if held is None else held[0]
 
     def get(self, key: bytes, name: bytes) -> tuple[int, bytes] | None:
         """Deadline and payload of a timer, None where there is none."""

@@ -5,14 +5,14 @@ import uuid
 from typing import Any
 
 import click
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from producers.publish import Accepted, Publisher
 from schemas import topics
 from schemas.codec import DecodeError
 from sinks.store import quoted
 from watchfloor.commands.db import ask, open_store
-from watchfloor.log import bounds
+from watchfloor.log import bounds, partitions_of
 from watchfloor.settings import Settings
 
 TIMEOUT_S = 10.0
@@ -93,14 +93,8 @@ def _answers(settings: Settings, record: dict[str, Any]) -> Consumer:
         }
     )
     try:
-        found = consumer.list_topics(name, timeout=TIMEOUT_S).topics[name]
-        if found.error is not None:
-            raise KafkaException(found.error)
-        ends = []
-        for number in found.partitions:
-            _, high = bounds(consumer, name, number)
-            ends.append(TopicPartition(name, number, high))
-        consumer.assign(ends)
+        numbers = partitions_of(consumer, name)
+        consumer.assign([TopicPartition(name, number, bounds(consumer, name, number)[1]) for number in numbers])
     except BaseException:
         consumer.close()
         raise
