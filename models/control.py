@@ -102,7 +102,7 @@ SETTINGS: dict[str, Setting] = {
             "anomaly_threshold",
             topics.CONTROL_THRESHOLDS.name,
             0.5,
-            "Score of a detector from which a sample fires.",
+            "Score of the novelty detector from which a sample fires; static limits have rules of their own.",
             low=0.0,
             high=1.0,
         ),

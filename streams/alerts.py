@@ -10,6 +10,7 @@ from typing import Any
 
 from models import alerts
 from models.alerts import ESCALATE_MS, ESCALATIONS, FLAP_MS, FLAPS, KINDS, MINUTE_MS, RANK, move
+from models.control import DEFAULTS
 from schemas import topics
 from streams.alert_commands import obey
 from streams.alert_desk import Desk, Told
@@ -251,4 +252,5 @@ ALERTS = Agent(
     # Candidates speak of samples that were already judged by age; those of a backfill are old.
     max_age=None,
     timers=True,
+    settings=DEFAULTS,
 )

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import faust
 
+from schemas import topics
 from streams.runtime.agent import Agent
-from streams.runtime.engine import Engine
+from streams.runtime.engine import Engine, follow
+from streams.runtime.follower import Follower
 from streams.runtime.metrics import Metrics
 
 GC_THRESHOLD = 100_000
@@ -24,7 +26,11 @@ def build(
     data: Path = Path(".watchfloor/faust"),
     metrics: Metrics | None = None,
 ) -> faust.App:
-    """An app that runs `agents`; see `streams.runtime.engine.Engine` for the arguments."""
+    """An app that runs `agents`; see `streams.runtime.engine.Engine` for the arguments.
+
+    All agents that read settings share one follower.
+    """
+    agents = list(agents)
     app = faust.App(
         f"{prefix}watchfloor",
         broker=[f"kafka://{server.strip()}" for server in servers.split(",")],
@@ -37,6 +43,9 @@ def build(
         stream_wait_empty=False,
     )
     metrics = metrics or Metrics()
+    follower = None
+    if defaults := {place: default for agent in agents for place, default in agent.settings.items()}:
+        follower = follow(app, Follower(servers, topics.CONTROL, prefix=prefix, defaults=defaults))
     for agent in agents:
         Engine(
             app,
@@ -46,6 +55,7 @@ def build(
             instance=instance,
             session_timeout_ms=session_timeout_ms,
             metrics=metrics,
+            follower=follower if agent.settings else None,
         )
     return app
 

@@ -3,14 +3,15 @@
 Novelty, static limits and silence open alerts; the rest of the way is the alert agent's (streams.alerts).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from models import metrics
 from models.alerts import RANK, fingerprint
 from models.anomaly.severity import RISK, severity_of
 from models.anomaly.static import StaticLimit
+from models.control import DEFAULTS
 from models.identity import derived_id, prediction_id
 from models.metrics import show, show_range
 from schemas import topics
@@ -18,12 +19,12 @@ from streams import silence
 from streams.host_state import EXTRA_LIMIT, HostState, Watch
 from streams.repeats import Seen
 from streams.runs import Finding, Run
-from streams.runtime import Agent, Due, Frame
+from streams.runtime import Agent, Control, Due, Frame
 
 MODEL, VERSION, SLOT = "anomaly", "novelty-1", "champion"
 
-THRESHOLD = 0.5
-"""A score from here on fires."""
+BREACH = 0.5
+"""A static limit fires from this score on, whatever the threshold."""
 
 FAR = 2.0
 """A value is far out beyond so many half-widths of the usual range: one in twenty calm values is beyond one."""
@@ -35,13 +36,41 @@ Findings = Mapping[str, Finding]
 _nine = itemgetter(*metrics.NAMES)
 
 
+class Rules(NamedTuple):
+    """What control says for a record.
+
+    Attributes:
+        threshold: the novelty detector fires from this score on, 0..1.
+        observe_only: score and learn, open no alert.
+        offset: of the newest command in force; -1 before the first.
+    """
+
+    threshold: float
+    observe_only: bool
+    offset: int
+
+    @classmethod
+    def of(cls, control: Control, tenant: str, time: int) -> Self:
+        """Those that hold for a tenant at a record timestamp, epoch milliseconds."""
+        return cls(
+            control.get(topics.CONTROL_THRESHOLDS.name, tenant, "anomaly_threshold", time),
+            control.get(topics.CONTROL_FLAGS.name, tenant, "observe_only", time),
+            control.offset,
+        )
+
+    def allow(self, candidates: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
+        """The candidates that may go out: who only observes still ends what was open before."""
+        return [each for each in candidates if each and not (self.observe_only and each["phase"] == "firing")]
+
+
 def process(frame: Frame) -> None:
     predictions: list[dict[str, Any]] = []
     candidates: list[dict[str, Any]] = []
     for moment in frame.timeline():
         if isinstance(moment, Due):
             host = frame.state.live(moment.key, HostState)
-            candidates += filter(None, [silence.due(frame.timers, moment, host.newest)])
+            rules = Rules.of(frame.control, moment.key.decode().split("|", 1)[0], moment.deadline)
+            candidates += rules.allow([silence.due(frame.timers, moment, host.newest)])
             continue
         record, event = moment.record, moment.value
         wrong = metrics.fault(event)
@@ -49,6 +78,7 @@ def process(frame: Frame) -> None:
             frame.reject(record, "InvalidEvent", wrong)
             continue
         key = topics.EVENTS_METRICS.key_of(event)
+        rules = Rules.of(frame.control, event["tenant_id"], record.timestamp)
         host = frame.state.live(key, HostState)
         seen = host.memory.meet(event["event_id"], content(event))
         if seen is Seen.CONFLICT:
@@ -58,11 +88,13 @@ def process(frame: Frame) -> None:
         elif event["occurred_at"] < host.newest:
             host.late += 1
             age = host.newest - event["occurred_at"]
-            predictions.append(prediction(event, {}, [], f"late: {age} ms older than the newest sample of its host"))
+            late = f"late: {age} ms older than the newest sample of its host"
+            predictions.append(prediction(event, {}, [], late, rules))
         else:
-            candidates += filter(None, [silence.heard(frame.timers, key, event, host.newest, moment.clock)])
+            found = [silence.heard(frame.timers, key, event, host.newest, moment.clock)]
             host.newest = event["occurred_at"]
-            predictions.append(score(host, event, candidates))
+            predictions.append(score(host, event, found, rules))
+            candidates += rules.allow(found)
     frame.send(topics.PREDICTIONS_ANOMALY, predictions)
     frame.send(topics.ALERTS_CANDIDATES, candidates)
 
@@ -72,7 +104,7 @@ def content(event: Event) -> str:
     return repr((event["occurred_at"], _nine(event), sorted(event["extra"].items())))
 
 
-def score(host: HostState, event: Event, candidates: list[dict[str, Any]]) -> dict[str, Any]:
+def score(host: HostState, event: Event, candidates: list[dict[str, Any] | None], rules: Rules) -> dict[str, Any]:
     """Score and learn one sample; its prediction. What the alert agent should hear is added to `candidates`."""
     time = event["occurred_at"]
     detail: dict[str, float] = {}
@@ -85,7 +117,7 @@ def score(host: HostState, event: Event, candidates: list[dict[str, Any]]) -> di
             unscored.append(name)
             continue
         seen.append((watch.slot, value))
-        findings, excited = look(watch, event["host"], time, value, detail)
+        findings, excited = look(watch, event["host"], time, value, detail, rules.threshold)
         if findings or watch.runs:
             candidates += tell(watch, event, value, findings, excited)
             firing += findings.values()
@@ -93,7 +125,7 @@ def score(host: HostState, event: Event, candidates: list[dict[str, Any]]) -> di
     fallback = None
     if unscored:
         fallback = f"custom metrics past the limit of {EXTRA_LIMIT} per host were not scored: {', '.join(unscored)}"
-    return prediction(event, detail, firing, fallback[:1000] if fallback else None)
+    return prediction(event, detail, firing, fallback[:1000] if fallback else None, rules)
 
 
 def measured(event: Event) -> Iterator[tuple[str, float]]:
@@ -107,7 +139,9 @@ def measured(event: Event) -> Iterator[tuple[str, float]]:
         yield name, extra[name]
 
 
-def look(watch: Watch, host: str, time: int, value: float, detail: dict[str, float]) -> tuple[Findings, bool]:
+def look(
+    watch: Watch, host: str, time: int, value: float, detail: dict[str, float], threshold: float
+) -> tuple[Findings, bool]:
     """Let every detector of a metric see a value; their scores go into `detail`.
 
     Returns:
@@ -116,7 +150,7 @@ def look(watch: Watch, host: str, time: int, value: float, detail: dict[str, flo
     findings: dict[str, Finding] = {}
     novelty = round(watch.novelty.update_ms(time, value), 4)
     detail[f"{watch.name}/novelty"] = novelty
-    excited = novelty >= THRESHOLD
+    excited = novelty >= threshold
     if excited:
         found, far = novel(watch, host, value, novelty)
         # During and after an excursion the detector stays excited; only what is out of the range again is news.
@@ -125,7 +159,7 @@ def look(watch: Watch, host: str, time: int, value: float, detail: dict[str, flo
     if watch.limit is not None:
         passed = round(watch.limit.update_ms(time, value), 4)
         detail[f"{watch.name}/static"] = passed
-        if passed >= THRESHOLD:
+        if passed >= BREACH:
             findings["metric_static"] = over_limit(watch.name, host, value, passed, watch.limit)
     return findings, excited
 
@@ -243,13 +277,13 @@ def candidate(event: Event, kind: str, metric: str, direction: str, phase: str) 
 
 
 def prediction(
-    event: Event, detail: Mapping[str, float], firing: list[Finding], fallback_reason: str | None
+    event: Event, detail: Mapping[str, float], firing: list[Finding], fallback_reason: str | None, rules: Rules
 ) -> dict[str, Any]:
     """The prediction record of a sample; without detail it was not scored, and says why in `fallback_reason`."""
     tenant, event_id = event["tenant_id"], event["event_id"]
     probability = max(detail.values(), default=0.0)
     severity = max((finding.severity for finding in firing), key=RANK.__getitem__, default=None)
-    calm = "LOW" if probability < THRESHOLD else "MEDIUM"
+    calm = "LOW" if probability < rules.threshold else "MEDIUM"
     return {
         "tenant_id": tenant,
         "prediction_id": prediction_id(tenant, MODEL, SLOT, event_id),
@@ -272,7 +306,7 @@ def prediction(
         "risk_level": calm if severity is None else RISK[severity],
         "decision": "clear" if severity is None else "alert",
         "certified": False,
-        "control_offset": -1,
+        "control_offset": rules.offset,
         "features": list(_nine(event)),
         "contributions": None,
         "detail": dict(detail),
@@ -289,4 +323,5 @@ METRICS = Agent(
     outputs=(topics.PREDICTIONS_ANOMALY, topics.ALERTS_CANDIDATES),
     process=process,
     timers=True,
+    settings=DEFAULTS,
 )

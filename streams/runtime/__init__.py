@@ -5,6 +5,7 @@ It knows nothing of any domain. An agent is a pure function over frames; the sam
 """
 
 from streams.runtime.agent import Agent
+from streams.runtime.control import Control
 from streams.runtime.errors import Halt, PoisonFloodError, StateVersionError
 from streams.runtime.frame import Event, Frame, Record
 from streams.runtime.state import Live, Part, State
@@ -12,6 +13,7 @@ from streams.runtime.timers import Due
 
 __all__ = [
     "Agent",
+    "Control",
     "Due",
     "Event",
     "Frame",

@@ -1,9 +1,9 @@
 """What an agent is: a name, inputs, outputs, and a pure function over frames."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemas.topics import Topic
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class Agent:
     """Declaration of one agent.
 
-    `process` reads records and state from its frame, and puts outputs and state changes into it. It must be
-    pure: what it does may depend on the records and the state only, never on a clock, on chance or on where one
-    frame ends and the next begins, because frames are retried and their cut is an accident of timing.
+    `process` reads records, state and settings from its frame, and puts outputs and state changes into it. It must
+    be pure: what it does may depend on these only, never on a clock, on chance or on where one frame ends and the
+    next begins, because frames are retried and their cut is an accident of timing.
     """
 
     name: str
@@ -33,6 +33,9 @@ class Agent:
     """An event older than this, by its record's timestamp, is a dead letter; None switches the check off."""
     timers: bool = False
     """Whether it sets timers; see `Frame.timeline`."""
+    settings: Mapping[tuple[str, str], Any] = field(default_factory=dict, hash=False, repr=False)
+    """Defaults of the settings that it may read in `Frame.control`, by control topic and name; without any it does not
+    wait for control."""
 
     def __post_init__(self) -> None:
         if not self.inputs:

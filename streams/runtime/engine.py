@@ -16,6 +16,8 @@ from schemas import topics
 from streams.runtime import kafka
 from streams.runtime.agent import Agent
 from streams.runtime.channel import FrameChannel, Frames, register
+from streams.runtime.control import Control
+from streams.runtime.follower import Follower
 from streams.runtime.frame import Frame
 from streams.runtime.metrics import Metrics
 from streams.runtime.partition import Delivery, Partition
@@ -31,15 +33,48 @@ STUCK_AFTER_S = 60.0
 FIGURES_INTERVAL_S = 1.0
 
 
+class Following(Service):
+    """The follower of a worker as a part of its app: it begins before the engines and ends after them.
+
+    It is not waited for here: the control agent, which may be in the same worker, could have to settle first what keeps
+    control from being read.
+    """
+
+    def __init__(self, follower: Follower) -> None:
+        super().__init__()
+        self.follower = follower
+
+    async def on_start(self) -> None:
+        kafka.prepare()
+        self.follower.begin()
+
+    async def on_stop(self) -> None:
+        await self.follower.stop()
+
+
 class Boot(BootStrategy):
     """Starts the engines beside the agents; Faust's own consumer, producer and tables are not used."""
 
     def __init__(self, app: faust.App, **options: Any) -> None:
         super().__init__(app, **options)
+        self.followings: list[Following] = []
         self.engines: list[Engine] = []
 
     def agents(self) -> list[Any]:
-        return [self.app.agents, *self.engines]
+        return [*self.followings, self.app.agents, *self.engines]
+
+
+def boot(app: faust.App) -> Boot:
+    """What starts an app's engines."""
+    if not isinstance(app.boot_strategy, Boot):
+        app.boot_strategy = Boot(app, enable_kafka=False)
+    return app.boot_strategy
+
+
+def follow(app: faust.App, follower: Follower) -> Follower:
+    """Let a follower begin and end with the app, before and after its engines."""
+    boot(app).followings.append(Following(follower))
+    return follower
 
 
 class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
@@ -53,6 +88,7 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         instance: name of this worker, unique and stable, for static membership; None for a dynamic member.
         session_timeout_ms: a silent worker loses its partitions after this; also the transactions' time limit.
         metrics: where figures go.
+        follower: of the settings, for an agent that reads some; it must begin and end with the app, see `follow`.
     Raises (when started):
         LookupError: a topic does not exist, or changelog and inputs have not the same number of partitions.
     """
@@ -67,6 +103,7 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         instance: str | None = None,
         session_timeout_ms: int = 10_000,
         metrics: Metrics | None = None,
+        follower: Follower | None = None,
     ) -> None:
         super().__init__()
         self.app, self.agent = app, agent
@@ -77,6 +114,8 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         self.session_timeout_ms = session_timeout_ms
         self.heartbeat_s = session_timeout_ms / 5000
         self.metrics = metrics or Metrics()
+        self.follower = follower
+        self._defaults = Control(agent.settings)
         self.counts: dict[str, int] = {}
         self.names: dict[str, str] = {}
         self.parts: dict[int, Partition] = {}
@@ -84,9 +123,7 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         self.consumer: AIOKafkaConsumer = None
         self.channel = FrameChannel(app)
         register(app, self.channel, agent.name, self._body)
-        if not isinstance(app.boot_strategy, Boot):
-            app.boot_strategy = Boot(app, enable_kafka=False)
-        app.boot_strategy.engines.append(self)
+        boot(app).engines.append(self)
 
     async def _body(self, frames: Frames) -> None:
         seconds = self.metrics.process_seconds.labels(self.agent.name)
@@ -94,6 +131,11 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             started = time.perf_counter()
             frame.run()
             seconds.observe(time.perf_counter() - started)
+
+    @property
+    def control(self) -> Control:
+        """What is in force as this worker knows it now."""
+        return self._defaults if self.follower is None else self.follower.control
 
     def topic(self, name: str) -> str:
         """A topic's name in the cluster."""

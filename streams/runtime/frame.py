@@ -8,6 +8,7 @@ from schemas import topics
 from schemas.codec import DecodeError
 from schemas.topics import Topic
 from streams.runtime.agent import Agent
+from streams.runtime.control import Control
 from streams.runtime.state import State, Store
 from streams.runtime.timers import Due, Timers
 
@@ -70,6 +71,7 @@ class Frame:
     Attributes:
         records: the records of this frame; after `decode()` only those that could be decoded and are valid.
         state: keyed state of the partition. Only what is under a record's own key may be read or written.
+        control: all settings, as of one moment; a record sees what holds at its own timestamp.
         clock: the partition's clock before this frame, epoch milliseconds, -1 at the very start.
         tick: the partition's clock after this frame where nothing came but time; None otherwise.
         firing: the timer that the agent works on, None while it works on records.
@@ -91,6 +93,7 @@ class Frame:
         "agent",
         "changes",
         "clock",
+        "control",
         "firing",
         "given",
         "outputs",
@@ -111,12 +114,14 @@ class Frame:
         prefix: str = "",
         tick: int | None = None,
         refused_timers: RefusedTimers | None = None,
+        control: Control | None = None,
     ) -> None:
         self.agent = agent
         self.partition = partition
         self.records = records
         self.state = State(store)
         self.clock = clock
+        self.control = control or Control(agent.settings)
         self.outputs: dict[tuple[str, int], list[Row]] = {}
         self.changes: dict[bytes, bytes | None] = {}
         self.tick = tick

@@ -18,7 +18,7 @@ class Mark:
 
     Attributes:
         offsets: next offset to read, by input topic.
-        control: next offset of the control log that was in force, -1 before there is one.
+        control: offset of the newest command that was in force, -1 before there is one; see `Control.offset`.
         clock: the largest min(event time, record timestamp) processed, epoch milliseconds, -1 at the start.
         poison: records just before this position, one after the other, that made the agent raise.
     """

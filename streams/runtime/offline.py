@@ -11,6 +11,7 @@ from itertools import islice
 
 from schemas import topics
 from streams.runtime.agent import Agent
+from streams.runtime.control import Control
 from streams.runtime.errors import Halt
 from streams.runtime.frame import Frame, InputRecord, Record, Row, order
 from streams.runtime.isolate import PoisonCounter, halves
@@ -67,6 +68,7 @@ def run(
     start: Outcome | None = None,
     prefix: str = "",
     tick: int | None = None,
+    control: Control | None = None,
 ) -> Outcome:
     """Run an agent over the records of one partition.
 
@@ -79,10 +81,14 @@ def run(
         start: what an earlier run ended with, to go on from.
         prefix: of the topics' names in dead letters.
         tick: let the partition's clock go on to this time after the records, epoch milliseconds.
+        control: what is in force during the whole run; by default nobody has set anything. To repeat what a worker
+            did, run the records of each frame under `control.upto(mark.control)` of its MARK, each from the `start`
+            that the one before ended with.
     Raises:
         Halt: what would stop the partition.
     """
     outcome = start or Outcome()
+    control = control or Control(agent.settings)
     if counts is None:
         names = [topic.name for topic in (*agent.inputs, *agent.outputs, topics.DEAD_LETTERS)]
         counts = dict.fromkeys(names, partition + 1)
@@ -91,7 +97,9 @@ def run(
         streak = outcome.poison.streak
         refused: dict[int, Exception] = {}
         while True:
-            frame = Frame(agent, partition, records, outcome.store, outcome.clock, counts, prefix, tick, refused)
+            frame = Frame(
+                agent, partition, records, outcome.store, outcome.clock, counts, prefix, tick, refused, control
+            )
             try:
                 frame.run()
             except Halt:

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from streams.runtime import kafka
+from streams.runtime.control import Control
 from streams.runtime.errors import Halt, PositionError
 from streams.runtime.frame import Frame, InputRecord, Record, RefusedTimers
 from streams.runtime.idle import IdleClock
@@ -31,6 +32,8 @@ MIN_RECORDS = 16
 FIRST_RECORDS = 250
 # The event loop also sends heartbeats and the other partitions' transactions.
 FRAME_SECONDS = 0.1
+# Longer than a transaction of a control agent that died may keep the end of control from being read.
+CONTROL_LIMIT_S = 30.0
 # How often a partition that waits looks whether an input that held up the others has ended, or time has passed.
 LOOK_S = 0.05
 TICK_S = 1.0
@@ -212,6 +215,9 @@ class Partition:
         # Fences whoever had the partition and settles his last transaction: from here on the log is final.
         await asyncio.wait_for(self._producer.start(), kafka.REQUEST_TIMEOUT_S)
         fenced = time.monotonic()
+        if engine.follower is not None:
+            # Whoever had the partition may have obeyed what this worker has not heard of yet.
+            await engine.follower.read_to_end(CONTROL_LIMIT_S)
         restored = await restore(engine.servers, engine.changelog, self.number)
         mark = await self._start_at(restored)
         self.store, self.mark = Store(restored.entries, self.agent.timers), mark
@@ -245,6 +251,11 @@ class Partition:
             raise PositionError(
                 f"{changelog} has positions of {', '.join(sorted(unknown))}, which this release does not read: "
                 "run the release that wrote them"
+            )
+        if self.engine.follower is not None and mark.control > self.engine.control.offset:
+            raise PositionError(
+                f"{changelog} has obeyed control up to command {mark.control}, the control topics end with command "
+                f"{self.engine.control.offset}: were they made anew?"
             )
         offsets: dict[str, int] = {}
         for topic, each in self.inputs.items():
@@ -285,17 +296,17 @@ class Partition:
             records = await self._take()
             if self._stopping:
                 return
-            await self._process(records, None if records else self.clock.now)
+            await self._process(records, self.engine.control, None if records else self.clock.now)
             rest = started + linger - time.monotonic()
             if rest > 0:
                 await self._sleep(rest)
 
-    async def _process(self, records: Sequence[Record], tick: int | None = None) -> None:
+    async def _process(self, records: Sequence[Record], control: Control, tick: int | None = None) -> None:
         """Run a frame and commit it; without the timers that make the agent raise, or its halves one by one."""
         streak = self.poison.streak
         refused: dict[int, Exception] = {}
         while True:
-            frame = self._frame(records, tick, refused)
+            frame = self._frame(records, control, tick, refused)
             started = time.perf_counter()
             error = await self._deliver(frame)
             if error is None:
@@ -312,20 +323,26 @@ class Partition:
         elif len(records) > 1:
             self.poison.streak = streak  # the halves meet the timers again
             for half in halves(records):
-                await self._process(half)
+                await self._process(half, control)
             return
         elif records:
             self.poison.failed(error)
-            frame = self._frame(records)
+            frame = self._frame(records, control)
             frame.reject(records[0], type(error).__name__, str(error))
         else:
             raise error
         await self._commit(frame, records)
 
-    def _frame(self, records: Sequence[Record], tick: int | None = None, refused: RefusedTimers | None = None) -> Frame:
-        engine = self.engine
+    def _frame(
+        self,
+        records: Sequence[Record],
+        control: Control,
+        tick: int | None = None,
+        refused: RefusedTimers | None = None,
+    ) -> Frame:
+        engine, clock = self.engine, self.mark.clock
         return Frame(
-            self.agent, self.number, records, self.store, self.mark.clock, engine.counts, engine.prefix, tick, refused
+            self.agent, self.number, records, self.store, clock, engine.counts, engine.prefix, tick, refused, control
         )
 
     async def _deliver(self, frame: Frame) -> Exception | None:
@@ -350,7 +367,7 @@ class Partition:
             offsets[self.agent.input.name] = records[-1].offset + 1
         else:
             offsets.update((record.topic, record.offset + 1) for record in cast(Sequence[InputRecord], records))
-        mark = Mark(offsets, self.mark.control, frame.clock, self.poison.streak)
+        mark = Mark(offsets, frame.control.offset, frame.clock, self.poison.streak)
         outputs = {(engine.topic(topic), number): rows for (topic, number), rows in frame.outputs.items()}
         outputs[engine.changelog, self.number] = [*frame.changes.items(), (MARK_KEY, mark.encode())]
         started = time.perf_counter()

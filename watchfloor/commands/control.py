@@ -21,7 +21,8 @@ from producers.control import NoAnswer, ask
 from producers.control import command as make_command
 from schemas import topics
 from streams.runtime import Halt
-from streams.runtime.control import Control, Entry, Follower
+from streams.runtime.control import Control, Entry
+from streams.runtime.follower import Follower
 from watchfloor.commands.alerts import Since
 from watchfloor.settings import Settings
 

@@ -14,8 +14,9 @@ from confluent_kafka import Producer
 from models.control import DEFAULTS
 from schemas import topics
 from streams.control import CONTROL
-from streams.runtime.control import NO_OFFSET, Control, Follower
+from streams.runtime.control import NO_OFFSET, Control
 from streams.runtime.errors import Halt, StateVersionError
+from streams.runtime.follower import Follower
 from streams.runtime.frame import InputRecord
 from tests.streams.control import DAY, MINUTE, NOON, command, judged, records, rows, view
 from tests.streams.runtime.conftest import Lab, eventually
@@ -187,7 +188,7 @@ async def test_a_follower_whose_clients_die_reads_again(control: Lab, caplog: py
         ask(control, everything[:4])
         await follower.wait_until(3, 20)
         before = shown(follower.control)
-        with caplog.at_level(logging.INFO, "streams.runtime.control"):
+        with caplog.at_level(logging.INFO, "streams.runtime.follower"):
             assert follower._source is not None
             follower._source._fetcher._fetch_task.cancel()
             await eventually(lambda: "control is read again, at 3" in caplog.text, "the second reading")
