@@ -118,7 +118,7 @@ def test_every_setting_is_shown_with_what_it_means(environment: dict[str, str]) 
     table = run("get").output
     assert all(name in table for name in SETTINGS)
     one = run("get", "anomaly_threshold").output
-    assert "Score of a detector from which a sample fires. Takes a number from 0 to 1." in one
+    assert SETTINGS["anomaly_threshold"].doc + " Takes a number from 0 to 1." in one
     assert "Nobody has set tuning of globex." in run("history", "tuning", "--tenant", "globex").output
 
 
