@@ -14,7 +14,7 @@ from models.anomaly.static import StaticLimit
 from models.identity import derived_id, prediction_id
 from models.metrics import show, show_range
 from schemas import topics
-from streams import silence
+from streams import evidence, silence
 from streams.host_state import EXTRA_LIMIT, HostState, Watch
 from streams.repeats import Seen
 from streams.runs import Finding, Run
@@ -78,22 +78,26 @@ def score(host: HostState, event: Event, candidates: list[dict[str, Any]]) -> di
     detail: dict[str, float] = {}
     firing: list[Finding] = []
     unscored: list[str] = []
-    seen: list[tuple[int, float]] = []
+    seen: list[tuple[Watch, float]] = []
     for name, value in measured(event):
         watch = host.watch(name)
         if watch is None:
             unscored.append(name)
             continue
-        seen.append((watch.slot, value))
-        findings, excited = look(watch, event["host"], time, value, detail)
+        seen.append((watch, value))
+        watch.see(time, value)
+        findings, excited = look(watch, event["host"], value, detail)
         if findings or watch.runs:
+            evidence.add(findings, watch, host.calibration)
             candidates += tell(watch, event, value, findings, excited)
             firing += findings.values()
     host.note(time, seen)
     fallback = None
     if unscored:
         fallback = f"custom metrics past the limit of {EXTRA_LIMIT} per host were not scored: {', '.join(unscored)}"
-    return prediction(event, detail, firing, fallback[:1000] if fallback else None)
+    made = prediction(event, detail, firing, fallback[:1000] if fallback else None)
+    made["detail"] |= evidence.fired(watch for watch, _ in seen)
+    return made
 
 
 def measured(event: Event) -> Iterator[tuple[str, float]]:
@@ -107,14 +111,14 @@ def measured(event: Event) -> Iterator[tuple[str, float]]:
         yield name, extra[name]
 
 
-def look(watch: Watch, host: str, time: int, value: float, detail: dict[str, float]) -> tuple[Findings, bool]:
-    """Let every detector of a metric see a value; their scores go into `detail`.
+def look(watch: Watch, host: str, value: float, detail: dict[str, float]) -> tuple[Findings, bool]:
+    """What the detectors that open alerts make of the value that a metric has just seen; scores go into `detail`.
 
     Returns:
         What fires, by kind of alert, and whether the novelty detector is still excited, firing or not.
     """
     findings: dict[str, Finding] = {}
-    novelty = round(watch.novelty.update_ms(time, value), 4)
+    novelty = watch.scores[0]
     detail[f"{watch.name}/novelty"] = novelty
     excited = novelty >= THRESHOLD
     if excited:
@@ -123,10 +127,9 @@ def look(watch: Watch, host: str, time: int, value: float, detail: dict[str, flo
         if far or not watch.excursion() or watch.fires(("metric_anomaly", found.direction)):
             findings["metric_anomaly"] = found
     if watch.limit is not None:
-        passed = round(watch.limit.update_ms(time, value), 4)
-        detail[f"{watch.name}/static"] = passed
-        if passed >= THRESHOLD:
-            findings["metric_static"] = over_limit(watch.name, host, value, passed, watch.limit)
+        detail[f"{watch.name}/static"] = watch.passed
+        if watch.passed >= THRESHOLD:
+            findings["metric_static"] = over_limit(watch.name, host, value, watch.passed, watch.limit)
     return findings, excited
 
 
