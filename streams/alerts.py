@@ -20,7 +20,7 @@ from streams.incidents import correlate, worsened
 from streams.runtime import Agent, Due, Frame
 
 SUMMARY_LIMIT = 600
-EVIDENCE_LIMIT = 12
+EVIDENCE_LIMIT = 24
 
 Candidate = Mapping[str, Any]
 

@@ -6,11 +6,17 @@ and lets the detectors see the journal again, which gives the same detectors, bi
 """
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 from models import metrics
-from models.anomaly import detector, static_limit
+from models.alerts import MINUTE_MS
+from models.anomaly import detector, panel, static_limit
+from models.anomaly.conformal import Calibration, mixed
+from models.anomaly.novelty import Novelty
+from models.anomaly.panel import Panel
+from models.anomaly.parts import Parts, Read, nothing, under, within
+from models.anomaly.samples import LARGEST
 from streams.repeats import Repeats
 from streams.runs import Run
 from streams.runtime import Halt
@@ -18,13 +24,19 @@ from streams.runtime import Halt
 EXTRA_LIMIT = 32
 """Custom metrics scored per host; those that come first stay."""
 
+DIGITS = 4
+"""Of scores, wherever they are told or remembered."""
+
 CHECKPOINT = 32
 """Samples between two times that the detectors are stored."""
 
-Read = Callable[[bytes], bytes | None]
-Parts = list[tuple[bytes, bytes | None]]
+JUDGES = (Novelty.name, *panel.NAMES)
+"""Detectors whose scores are calibrated, in the order of `Watch.scores`."""
+
+UNSCORED = (0.0,) * len(JUDGES)
 
 HEAD, REPEAT, JOURNAL, NAME, NOVELTY, STATIC, RUN = b"h", b"i", b"j", b"n", b"d", b"s", b"r"
+PANEL, CALIBRATION = b"e", b"c"
 _HEAD = struct.Struct(">qQQIIHB")
 _SLOT = struct.Struct(">H")
 _TIME = struct.Struct(">q")
@@ -38,28 +50,30 @@ RUN_CODES = {
 """Name of a run's part, by (kind of alert, direction); never renumbered, they are in the changelog."""
 
 
-def nothing(part: bytes) -> None:
-    """What is stored of a metric that is seen for the first time."""
-
-
 class Watch:
     """One metric of one host: its detectors, and those of its fingerprints that fire.
 
     Attributes:
         slot: number of the metric in the host's state; the nine come first, in their order.
+        scores: of the last sample, by JUDGES, to four digits.
+        passed: score of the static limit of the last sample, 0 without a limit.
         runs: by (kind of alert, direction).
     """
 
-    __slots__ = ("_touched", "limit", "name", "novelty", "runs", "slot")
+    __slots__ = ("_touched", "limit", "name", "novelty", "panel", "passed", "runs", "scores", "slot")
 
     def __init__(self, slot: int, name: str, read: Read) -> None:
         self.slot, self.name = slot, name
         place = bytes([slot])
         self.novelty = detector(name)
-        self.novelty.load(lambda part: read(NOVELTY + place + part))
+        self.novelty.load(within(NOVELTY + place, read))
+        self.panel = Panel()
+        self.panel.load(within(PANEL + place, read))
         self.limit = static_limit(name)
         if self.limit is not None:
-            self.limit.load(lambda part: read(STATIC + place + part))
+            self.limit.load(within(STATIC + place, read))
+        self.scores = UNSCORED
+        self.passed = 0.0
         self.runs: dict[tuple[str, str], Run] = {}
         self._touched: set[tuple[str, str]] = set()
         for what, code in RUN_CODES.items():
@@ -86,17 +100,29 @@ class Watch:
         return ("metric_anomaly", "up") in self.runs or ("metric_anomaly", "down") in self.runs
 
     def see(self, time: int, value: float) -> None:
-        """Let the detectors see a sample of the journal again."""
-        self.novelty.update_ms(time, value)
+        """Let every detector see a sample, for the first time or again from the journal."""
+        if not -LARGEST < value < LARGEST:
+            self.scores, self.passed = UNSCORED, 0.0
+            return
+        novelty = self.novelty.update_ms(time, value)
+        zscore, iqr, spike, seasonal, drift = self.panel.judge(time, value)
+        self.scores = (
+            round(novelty, DIGITS),
+            round(zscore, DIGITS),
+            round(iqr, DIGITS),
+            round(spike, DIGITS),
+            round(seasonal, DIGITS),
+            round(drift, DIGITS),
+        )
         if self.limit is not None:
-            self.limit.update_ms(time, value)
+            self.passed = round(self.limit.update_ms(time, value), DIGITS)
 
     def checkpoint(self) -> Parts:
         """What changed in the detectors since the last checkpoint."""
         place = bytes([self.slot])
-        out: Parts = [(NOVELTY + place + part, raw) for part, raw in self.novelty.changes()]
+        out = under(NOVELTY + place, self.novelty.changes()) + under(PANEL + place, self.panel.changes())
         if self.limit is not None:
-            out += [(STATIC + place + part, raw) for part, raw in self.limit.changes()]
+            out += under(STATIC + place, self.limit.changes())
         return out
 
     def changes(self) -> Parts:
@@ -118,6 +144,7 @@ class HostState:
         repeats: samples that were dropped because they had come before.
         late: samples that were older than the newest.
         memory: the ids of the last samples.
+        calibration: how rare scores are on this host, by JUDGES, its metrics pooled.
     """
 
     name: ClassVar[str] = "host"
@@ -137,6 +164,8 @@ class HostState:
             name = _stored(read, NAME + bytes([slot])).decode()
             self._extras[name] = slot
             self._watches[name] = Watch(slot, name, read)
+        self.calibration = Calibration(len(JUDGES))
+        self.calibration.load(within(CALIBRATION, read))
         self._replay(read)
 
     @classmethod
@@ -149,8 +178,11 @@ class HostState:
         for number in range(self._scored % CHECKPOINT):
             raw = _stored(read, JOURNAL + bytes([number]))
             (time,) = _TIME.unpack_from(raw)
+            seen = []
             for slot, value in _VALUE.iter_unpack(raw[_TIME.size :]):
-                by_slot[slot].see(time, value)
+                seen.append(by_slot[slot])
+                seen[-1].see(time, value)
+            self._calibrate(time, seen)
 
     def watch(self, name: str) -> Watch | None:
         """The detectors of a metric, made when it is seen for the first time; None past the limit of custom ones."""
@@ -167,14 +199,22 @@ class HostState:
         self._watches[name] = Watch(slot, name, nothing)
         return self._watches[name]
 
-    def note(self, time: int, values: Iterable[tuple[int, float]]) -> None:
-        """To be called when the detectors have seen a sample: (slot of the metric, value)."""
-        entry = _TIME.pack(time) + b"".join([_VALUE.pack(slot, value) for slot, value in values])
+    def _calibrate(self, time: int, seen: Sequence[Watch]) -> None:
+        """Remember the scores of one of the sample's metrics, whichever a fixed sequence chooses for this minute."""
+        if seen and self.calibration.awaits(time):
+            watch = seen[mixed(time // MINUTE_MS) % len(seen)]
+            self.calibration.learn(time, watch.scores)
+
+    def note(self, time: int, seen: Sequence[tuple[Watch, float]]) -> None:
+        """To be called when these metrics have seen their value of a sample."""
+        self._calibrate(time, [watch for watch, _ in seen])
+        entry = _TIME.pack(time) + b"".join([_VALUE.pack(watch.slot, value) for watch, value in seen])
         self._changed[JOURNAL + bytes([self._scored % CHECKPOINT])] = entry
         self._scored += 1
         if self._scored % CHECKPOINT == 0:
             for watch in self._watches.values():
                 self._changed.update(watch.checkpoint())
+            self._changed.update(under(CALIBRATION, self.calibration.changes()))
 
     def changes(self) -> Parts:
         out: Parts = [(REPEAT + _SLOT.pack(slot), raw) for slot, raw in self.memory.changes()]

@@ -15,7 +15,7 @@ from models.control import DEFAULTS
 from models.identity import derived_id, prediction_id
 from models.metrics import show, show_range
 from schemas import topics
-from streams import silence
+from streams import evidence, silence
 from streams.host_state import EXTRA_LIMIT, HostState, Watch
 from streams.repeats import Seen
 from streams.runs import Finding, Run
@@ -110,22 +110,26 @@ def score(host: HostState, event: Event, candidates: list[dict[str, Any] | None]
     detail: dict[str, float] = {}
     firing: list[Finding] = []
     unscored: list[str] = []
-    seen: list[tuple[int, float]] = []
+    seen: list[tuple[Watch, float]] = []
     for name, value in measured(event):
         watch = host.watch(name)
         if watch is None:
             unscored.append(name)
             continue
-        seen.append((watch.slot, value))
-        findings, excited = look(watch, event["host"], time, value, detail, rules.threshold)
+        seen.append((watch, value))
+        watch.see(time, value)
+        findings, excited = look(watch, event["host"], value, detail, rules.threshold)
         if findings or watch.runs:
+            evidence.add(findings, watch, host.calibration)
             candidates += tell(watch, event, value, findings, excited)
             firing += findings.values()
     host.note(time, seen)
     fallback = None
     if unscored:
         fallback = f"custom metrics past the limit of {EXTRA_LIMIT} per host were not scored: {', '.join(unscored)}"
-    return prediction(event, detail, firing, fallback[:1000] if fallback else None, rules)
+    made = prediction(event, detail, firing, fallback[:1000] if fallback else None, rules)
+    made["detail"] |= evidence.fired(watch for watch, _ in seen)
+    return made
 
 
 def measured(event: Event) -> Iterator[tuple[str, float]]:
@@ -139,16 +143,14 @@ def measured(event: Event) -> Iterator[tuple[str, float]]:
         yield name, extra[name]
 
 
-def look(
-    watch: Watch, host: str, time: int, value: float, detail: dict[str, float], threshold: float
-) -> tuple[Findings, bool]:
-    """Let every detector of a metric see a value; their scores go into `detail`.
+def look(watch: Watch, host: str, value: float, detail: dict[str, float], threshold: float) -> tuple[Findings, bool]:
+    """What the detectors that open alerts make of the value that a metric has just seen; scores go into `detail`.
 
     Returns:
         What fires, by kind of alert, and whether the novelty detector is still excited, firing or not.
     """
     findings: dict[str, Finding] = {}
-    novelty = round(watch.novelty.update_ms(time, value), 4)
+    novelty = watch.scores[0]
     detail[f"{watch.name}/novelty"] = novelty
     excited = novelty >= threshold
     if excited:
@@ -157,10 +159,9 @@ def look(
         if far or not watch.excursion() or watch.fires(("metric_anomaly", found.direction)):
             findings["metric_anomaly"] = found
     if watch.limit is not None:
-        passed = round(watch.limit.update_ms(time, value), 4)
-        detail[f"{watch.name}/static"] = passed
-        if passed >= BREACH:
-            findings["metric_static"] = over_limit(watch.name, host, value, passed, watch.limit)
+        detail[f"{watch.name}/static"] = watch.passed
+        if watch.passed >= BREACH:
+            findings["metric_static"] = over_limit(watch.name, host, value, watch.passed, watch.limit)
     return findings, excited
 
 

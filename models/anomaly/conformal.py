@@ -2,6 +2,7 @@
 
 from array import array
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from struct import Struct
 
 from models.anomaly.parts import Parts, Read
@@ -13,7 +14,10 @@ THIN_MS = 60_000
 """At most one score in this time is learned, the first: a long incident must not fill the memory."""
 
 PAGE = 16
-"""Scores that are stored together: 128 bytes."""
+"""Slots that are stored together: 32 bytes for each detector."""
+
+SCALE = 10_000
+"""Scores are remembered to four digits."""
 
 NEVER = -(2**62)
 
@@ -35,52 +39,65 @@ class Calibration:
     2005). If the scores are exchangeable, P(p <= a) <= a for every a, whatever their distribution; ties make p larger.
     Of a detector that learns and a series that depends on itself that is an approximation.
 
+    Several detectors that judge the same samples share one memory of samples, in which each has its own scores.
+
     Which scores are remembered may not depend on what they are: the first of each THIN_MS is learned, firing or not.
     While there is room it is added, then it replaces one at random (by a fixed sequence, so that the same scores give
     the same p-values): the chance to be remembered halves with each 0.69 x CAPACITY newer ones.
 
     >>> calibration = Calibration()
     >>> for minute in range(99):
-    ...     calibration.learn(60_000 * minute, minute / 100)
+    ...     calibration.learn(60_000 * minute, [minute / 100])
     >>> calibration.p_value(0.98), calibration.p_value(0.5), calibration.p_value(0.0)
     (0.02, 0.5, 1.0)
 
     Attributes:
-        learned: scores learned so far.
+        learned: samples learned so far.
     """
 
-    __slots__ = ("_dirty", "_newest", "_ordered", "_scores", "capacity", "learned")
+    __slots__ = ("_codes", "_dirty", "_newest", "_ordered", "capacity", "learned")
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, detectors: int = 1, capacity: int = CAPACITY) -> None:
         self.capacity = capacity
         self.learned = 0
         self._newest = NEVER
-        self._scores: list[float] = []
-        self._ordered: list[float] = []
+        self._codes = [array("H") for _ in range(detectors)]
+        self._ordered = [array("H") for _ in range(detectors)]
         self._dirty: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._scores)
+        return len(self._codes[0])
 
-    def p_value(self, score: float) -> float:
-        """Between 1 / (n + 1) and 1; 1 while nothing was learned."""
-        count = len(self._ordered)
-        return (1 + count - bisect_left(self._ordered, score)) / (count + 1)
+    def p_value(self, score: float, detector: int = 0) -> float:
+        """Of a score of this detector, by its number: between 1 / (n + 1) and 1; 1 while nothing was learned."""
+        ordered = self._ordered[detector]
+        count = len(ordered)
+        return (1 + count - bisect_left(ordered, round(score * SCALE))) / (count + 1)
 
-    def learn(self, epoch_ms: int, score: float) -> None:
-        """Remember a score, 0 to 1, unless one of this THIN_MS was; `p_value` of it is asked before."""
-        cell = epoch_ms // THIN_MS
-        if cell <= self._newest:
+    def awaits(self, epoch_ms: int) -> bool:
+        """Whether a sample of this time would be learned."""
+        return epoch_ms // THIN_MS > self._newest
+
+    def learn(self, epoch_ms: int, scores: Sequence[float]) -> None:
+        """Remember a sample's score of each detector, 0 to 1, unless one of this THIN_MS was learned.
+
+        `p_value` of them is asked before.
+        """
+        if not self.awaits(epoch_ms):
             return
-        self._newest = cell
-        if len(self._scores) < self.capacity:
-            slot = len(self._scores)
-            self._scores.append(score)
-        else:
+        self._newest = epoch_ms // THIN_MS
+        slot = len(self)
+        full = slot >= self.capacity
+        if full:
             slot = mixed(self.learned) % self.capacity
-            del self._ordered[bisect_left(self._ordered, self._scores[slot])]
-            self._scores[slot] = score
-        insort(self._ordered, score)
+        for codes, ordered, score in zip(self._codes, self._ordered, scores, strict=True):
+            code = round(score * SCALE)
+            if full:
+                del ordered[bisect_left(ordered, codes[slot])]
+                codes[slot] = code
+            else:
+                codes.append(code)
+            insort(ordered, code)
         self.learned += 1
         self._dirty.add(slot // PAGE)
 
@@ -94,18 +111,22 @@ class Calibration:
             stored = read(b"s" + bytes([page]))
             if stored is None:
                 break
-            found = array("d", stored)
+            found = array("H", stored)
             found.byteswap()
-            self._scores += found
-        self._ordered = sorted(self._scores)
+            each = len(found) // len(self._codes)
+            for number, codes in enumerate(self._codes):
+                codes += found[number * each : (number + 1) * each]
+        self._ordered = [array("H", sorted(codes)) for codes in self._codes]
 
     def changes(self) -> Parts:
-        """Parts that changed since the last call: after one score that was learned 147 bytes, at most."""
+        """Parts that changed since the last call: after one sample that was learned 19 + 32 x detectors bytes."""
         if not self._dirty:
             return []
         out: Parts = [(b"h", _HEAD.pack(self._newest, self.learned))]
         for page in sorted(self._dirty):
-            stored = array("d", self._scores[page * PAGE : (page + 1) * PAGE])
+            stored = array("H")
+            for codes in self._codes:
+                stored += codes[page * PAGE : (page + 1) * PAGE]
             stored.byteswap()
             out.append((b"s" + bytes([page]), stored.tobytes()))
         self._dirty.clear()

@@ -1,15 +1,14 @@
 """Whether the last day is distributed as the week before it was, apart from the season."""
 
 from bisect import bisect_right
-from datetime import datetime
-from math import exp, log, sqrt
+from math import exp, log, nan, sqrt
 from struct import Struct, pack, unpack_from
 from typing import Any, ClassVar
 
 from models.anomaly.explain import short
 from models.anomaly.parts import Parts, Read
-from models.anomaly.samples import LARGEST, milliseconds
-from models.anomaly.week import NEVER, Week, bounded, median
+from models.anomaly.samples import SeriesDetector
+from models.anomaly.week import BIN_MS, NEVER, Quarter, Week, bounded, median
 
 HOUR_MS = 3_600_000
 RECENT, BEFORE = 24, 168
@@ -19,14 +18,14 @@ LEAST_RECENT, LEAST_BEFORE = 18, 120
 """Hours that must be known of them."""
 
 HOURS = RECENT + BEFORE
-PAGE = 8
-"""Hours that are stored together: 64 bytes."""
+PAGE = 24
+"""Hours that are stored together: 192 bytes."""
 
 UNKNOWN = 2**32 - 1
 """Hours are stored modulo 2^32; this one is half a million years away."""
 
 HEADER = b"h"
-_OWN = Struct(">2q4dB")
+_OWN = Struct(">2q5dB")
 _HOUR = Struct(">If")
 
 
@@ -51,13 +50,16 @@ def probability(statistic: float, count: int, more: int) -> float:
     return min(1.0, max(2.0 * sum(terms), 1e-300))
 
 
-class Drift:
+class Drift(SeriesDetector):
     """Two-sample Kolmogorov-Smirnov test of the last 24 hours against the 168 before, once an hour.
 
     Tested are residuals from what is usual at the quarter of an hour of the week (see week.py), thinned to the median
     of an hour: raw samples depend on each other so much that the test would nearly always fire. Residuals of less than
     FLOOR of the level count as 0. It fires where p < P and the statistic, which is the size of the effect, is at
     least EFFECT: p alone says only that there is a difference, not that it matters. Between two tests the score stays.
+
+    What is usual may be shared with a detector that keeps it, and is what that one learned: `Seasonal` leaves out what
+    fires, and after a day of it begins anew.
 
     A signal of the health of a series and of what is learned from it, not an alert. It speaks after seven days: one to
     know what is usual, five to compare with, and the one that is compared.
@@ -76,8 +78,13 @@ class Drift:
     EFFECT: ClassVar[float] = 0.5
     FLOOR: ClassVar[float] = 0.01
 
-    def __init__(self) -> None:
-        self.week = Week()
+    def __init__(self, shared: Week | None = None) -> None:
+        """`shared`: of a detector that sees each sample before this one does; None for a week of its own."""
+        super().__init__()
+        self._shared = shared is not None
+        self.week = shared if shared is not None else Week()
+        self._quarter = Quarter()
+        self._expected: float | None = None
         self._newest = self._hour = NEVER
         self._residuals: list[float] = []
         self._hours: list[tuple[int, float]] = [(UNKNOWN, 0.0)] * HOURS
@@ -85,36 +92,28 @@ class Drift:
         self._score = self._statistic = self._moved = 0.0
         self._p = 1.0
         self._changed = False
-        self._value: float | None = None
+        self._value = 0.0
 
-    def update(self, timestamp: datetime, value: float | None) -> float:
-        """Score of a sample, 0 to 1; 0.5 is the threshold. A timestamp without a zone is UTC."""
-        return self.update_ms(milliseconds(timestamp), value)
-
-    def update_ms(self, epoch_ms: int, value: float | None) -> float:
-        """Score of the series at this time in epoch milliseconds.
-
-        None, NaN and infinities score 0 and teach nothing. A sample that is not newer than the newest counts as if it
-        came with the newest.
-        """
-        if value is None or not -LARGEST < value < LARGEST:
-            self._value = None
-            return 0.0
-        self._value = value = float(value)
+    def judge(self, epoch_ms: int, value: float) -> float:
+        """A sample that is not newer than the newest counts as if it came with the newest."""
+        self._value = value
         self._changed = True
         if epoch_ms > self._newest:
             self._newest = epoch_ms
         now = self._newest
-        if self.week.advance(now):
-            self._next_quarter(now // HOUR_MS)
-        self.week.learn(now, value)
+        if not self._shared:
+            self.week.advance(now)
+            self.week.learn(now, value)
+        if now // BIN_MS > self._quarter.number:
+            self._end(self._quarter.begin(now // BIN_MS), now // HOUR_MS)
+        self._quarter.learn(now, value)
         return self._score
 
-    def _next_quarter(self, hour: int) -> None:
-        ended = self.week.ended
-        if ended is not None:
-            expected, middle = ended
-            apart = middle - expected
+    def _end(self, values: list[float], hour: int) -> None:
+        """Another quarter has begun, in this hour; the values of the one before."""
+        expected, self._expected = self._expected, self.week.expected
+        if values and expected is not None:
+            apart = median(values) - expected
             self._residuals.append(apart if abs(apart) > self.FLOOR * abs(expected) else 0.0)
         if hour != self._hour:
             if self._residuals:
@@ -147,16 +146,13 @@ class Drift:
         times = min(statistic / self.EFFECT, log(self._p) / log(self.P))
         self._score = times / (1.0 + times)
 
-    def explain(self) -> dict[str, Any]:
+    def why(self) -> dict[str, Any]:
         """Why the series got its score.
 
         Returns:
-            value: None where the last sample had none: then this and `summary` are all there is.
-            score, direction, summary; statistic and p of the last test; moved: by how much the median of the last day
-            differs from that of the week before, in the unit of the series.
+            value, score, direction, summary; statistic and p of the last test; moved: by how much the median of the
+            last day differs from that of the week before, in the unit of the series.
         """
-        if self._value is None:
-            return {"value": None, "summary": "no value"}
         moved = self._moved
         text = "the last day is as the week before it"
         if self._score >= 0.5:
@@ -176,22 +172,33 @@ class Drift:
         raw = read(HEADER)
         if raw is None:
             return
-        self._newest, self._hour, self._score, self._statistic, self._p, self._moved, count = _OWN.unpack_from(raw)
+        self._newest, self._hour, *tested, expected, count = _OWN.unpack_from(raw)
+        self._score, self._statistic, self._p, self._moved = tested
+        self._expected = None if expected != expected else expected
         self._residuals = list(unpack_from(f">{count}d", raw, _OWN.size))
-        self.week.restore(raw, _OWN.size + 8 * count, read)
+        at = self._quarter.restore(raw, _OWN.size + 8 * count)
+        if not self._shared:
+            self.week.restore(raw, at, read)
         for page in range(HOURS // PAGE):
             stored = read(b"d" + bytes([page]))
             if stored is not None:
                 self._hours[page * PAGE : (page + 1) * PAGE] = _HOUR.iter_unpack(stored)
 
     def changes(self) -> Parts:
-        """Parts that changed since the last call: after one update some 200 bytes, 400 at most."""
+        """Parts that changed since the last call: after one update some 400 bytes, 900 at most."""
         if not self._changed:
             return []
         self._changed = False
         kept = self._residuals
-        own = _OWN.pack(self._newest, self._hour, self._score, self._statistic, self._p, self._moved, len(kept))
-        out: Parts = [(HEADER, own + pack(f">{len(kept)}d", *kept) + self.week.store()), *self.week.changes()]
+        expected = nan if self._expected is None else self._expected
+        tested = (self._score, self._statistic, self._p, self._moved)
+        own = _OWN.pack(self._newest, self._hour, *tested, expected, len(kept))
+        head = own + pack(f">{len(kept)}d", *kept) + self._quarter.store()
+        out: Parts = []
+        if not self._shared:
+            head += self.week.store()
+            out += self.week.changes()
+        out.append((HEADER, head))
         for page in sorted(self._dirty):
             hours = self._hours[page * PAGE : (page + 1) * PAGE]
             out.append((b"d" + bytes([page]), b"".join(_HOUR.pack(*each) for each in hours)))

@@ -1,6 +1,5 @@
 """The detector that pages: surprise measured against the series' own fading record."""
 
-from datetime import datetime
 from math import exp, inf, log
 from struct import Struct
 from typing import Any, ClassVar
@@ -11,7 +10,7 @@ from models.anomaly.pace import ROW_S, Pace
 from models.anomaly.parts import Parts, Read
 from models.anomaly.record import FADE, LOW, Record
 from models.anomaly.rows import CONTEXT_LAG, VALUE_LAG, Rows
-from models.anomaly.samples import LARGEST, milliseconds
+from models.anomaly.samples import SeriesDetector
 from models.anomaly.season import HOUR_MS, Season
 from models.anomaly.smooth import Smooth
 
@@ -19,7 +18,7 @@ HEADER = b"h"
 _OWN = Struct(">I2H8d")
 
 
-class Novelty:
+class Novelty(SeriesDetector):
     """Score of one series: how new its value is, to the series itself.
 
     Three surprises, all in the unit of the series, are compared with their own records (see record.py) and their
@@ -34,7 +33,7 @@ class Novelty:
     Up to WARM_SAMPLES samples and before WARM_S seconds the score is 0. None, NaN, infinities and values beyond 1e100
     score 0 and teach nothing. A sample that is not newer than the newest is judged like any other but moves no clock.
 
-    >>> from datetime import UTC, timedelta
+    >>> from datetime import UTC, datetime, timedelta
     >>> novelty = Novelty()
     >>> start = datetime(2025, 1, 1, tzinfo=UTC)
     >>> calm = [novelty.update(start + timedelta(minutes=i), 20.0 + i % 5) for i in range(1000)]
@@ -68,6 +67,7 @@ class Novelty:
     """Times the logarithm of samples per row is taken from the sum: more looks in the same time are more chances."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.pace = Pace()
         self.smooth = Smooth()
         self.rows = Rows()
@@ -79,19 +79,10 @@ class Novelty:
         self.mean = 0.0
         self.mean_rows = 0.0
         self._changed = False
-        self._seen: tuple[float, float, int, float] | None = None
+        self._seen = (0.0, 0.0, 0, 0.0)
         self._surprises = self._logs = self._before = (0.0, 0.0, 0.0)
 
-    def update(self, timestamp: datetime, value: float | None) -> float:
-        """Score of a sample, 0 to 1; 0.5 is the shipped threshold. A timestamp without a zone is UTC."""
-        return self.update_ms(milliseconds(timestamp), value)
-
-    def update_ms(self, epoch_ms: int, value: float | None) -> float:
-        """Score of a sample at this time in epoch milliseconds, as in `update`."""
-        if value is None or not -LARGEST < value < LARGEST:
-            self._seen = None
-            return 0.0
-        value = float(value)
+    def judge(self, epoch_ms: int, value: float) -> float:
         pace = self.pace
         passed = pace.tell(epoch_ms)
         x = self.smooth.smooth(value, passed if pace.hasty else pace.step, pace.since)
@@ -158,13 +149,12 @@ class Novelty:
         # In these coordinates the distance of the book is |value - value'| + |mean - mean'|.
         self.contexts.learn(value + mean, value - mean, self.GRAIN * self.records[1].size)
 
-    def explain(self) -> dict[str, Any]:
+    def why(self) -> dict[str, Any]:
         """Why the last sample got its score.
 
         Returns:
             score: of the last sample.
-            value: as it came; None where the last sample had none, or there was none yet: then this and `summary`
-                are all there is.
+            value: as it came.
             judged: the value that was judged: a running median where samples come fast, else the value.
             expected: what is usual at this hour, or of late while the hour is not known.
             usual_low, usual_high: about 95 % of the values lie between them.
@@ -175,8 +165,6 @@ class Novelty:
                 log of their ratio.
             summary: a sentence.
         """
-        if self._seen is None:
-            return {"value": None, "summary": "no value"}
         value, judged, epoch_ms, score = self._seen
         parts = {
             name: Part(surprise if surprise < inf else 0.0, record, part)

@@ -7,3 +7,17 @@ Read = Callable[[bytes], bytes | None]
 
 Parts = list[tuple[bytes, bytes | None]]
 """Parts by name; None deletes."""
+
+
+def within(place: bytes, read: Read) -> Read:
+    """What is stored under this beginning of the names."""
+    return lambda part: read(place + part)
+
+
+def under(place: bytes, parts: Parts) -> Parts:
+    """The parts with this beginning put before their names."""
+    return [(place + part, raw) for part, raw in parts]
+
+
+def nothing(part: bytes) -> None:
+    """What is stored of a series that is seen for the first time."""

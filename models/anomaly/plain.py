@@ -1,13 +1,12 @@
 """What the plain rules have in common. Operators know them, so they are kept as evidence; alone they cry wolf."""
 
-from abc import ABC, abstractmethod
-from datetime import datetime
+from abc import abstractmethod
 from math import inf
 from typing import Any, ClassVar
 
 from models.anomaly.explain import short
 from models.anomaly.parts import Parts, Read
-from models.anomaly.samples import LARGEST, milliseconds
+from models.anomaly.samples import SeriesDetector
 from models.anomaly.trailing import LEAST, MeanWindow, QuartileWindow
 
 ROUNDING = 1e-9
@@ -20,7 +19,7 @@ Limits = tuple[float, float, float, float]
 """(lower limit, where "below" begins, where "above" begins, upper limit)"""
 
 
-def times_beyond(value: float, limits: Limits) -> float:
+def times_beyond(value: float, limits: Limits, rounding: float = ROUNDING) -> float:
     """How far out a value is: 1 at a limit, 0 where "below" or "above" begins.
 
     >>> times_beyond(9.0, (0.0, 2.0, 4.0, 6.0)), times_beyond(1.0, (0.0, 2.0, 4.0, 6.0))
@@ -33,57 +32,53 @@ def times_beyond(value: float, limits: Limits) -> float:
         apart, width, level = below - value, below - low, below
     else:
         return 0.0
-    least = ROUNDING * (level if level >= 0.0 else -level)
+    least = rounding * (level if level >= 0.0 else -level)
     if width < least:
         width = least
     return apart / width if width > 0.0 else FAR
 
 
-class Plain(ABC):
+class Plain(SeriesDetector):
     """A rule over the trailing hour (at least LEAST samples): outside of its limits it fires.
 
     The sample itself is not part of the hour that it is compared with. The score is t / (1 + t), where t is how far out
     the value is, 1 at the limit.
     """
 
-    name: ClassVar[str]
     rule: ClassVar[str]
     """The rule in words."""
+    rounding: ClassVar[float] = ROUNDING
     window: MeanWindow | QuartileWindow
+    """May be that of several rules: whoever shares it moves and teaches it, and calls `compare` only."""
 
     def __init__(self) -> None:
-        self._seen: tuple[float, float, Limits | None] | None = None
+        super().__init__()
+        self._seen: tuple[float, float, Limits | None] = (0.0, 0.0, None)
 
     @abstractmethod
     def limits(self) -> Limits | None:
         """Of the window as it is, None where the rule says nothing; called only when it has LEAST samples."""
 
-    def update(self, timestamp: datetime, value: float | None) -> float:
-        """Score of a sample. A timestamp without a zone is UTC."""
-        return self.update_ms(milliseconds(timestamp), value)
+    def judge(self, epoch_ms: int, value: float) -> float:
+        self.window.advance(epoch_ms)
+        score = self.compare(value)
+        self.window.learn(value)
+        return score
 
-    def update_ms(self, epoch_ms: int, value: float | None) -> float:
-        """Score of a sample at this time in epoch milliseconds. None, NaN and infinities score 0 and teach nothing."""
-        if value is None or not -LARGEST < value < LARGEST:
-            self._seen = None
-            return 0.0
-        value = float(value)
+    def compare(self, value: float) -> float:
+        """Score of a value against the window as it is."""
         window = self.window
-        window.advance(epoch_ms)
         limits, times = None, 0.0
         if window.count >= LEAST:
             limits = self.limits()
             if limits is not None:
-                times = times_beyond(value, limits)
-        window.learn(value)
+                times = times_beyond(value, limits, self.rounding)
         score = times / (1.0 + times)
         self._seen = (value, score, limits)
         return score
 
-    def explain(self) -> dict[str, Any]:
-        """value, score, usual_low and usual_high (the limits), direction, and a summary; value None without one."""
-        if self._seen is None:
-            return {"value": None, "summary": "no value"}
+    def why(self) -> dict[str, Any]:
+        """value, score, usual_low and usual_high (the limits), direction, and a summary."""
         value, score, limits = self._seen
         if limits is None:
             text = f"{short(value)}: nothing to compare with yet"

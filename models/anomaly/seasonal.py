@@ -1,6 +1,5 @@
 """Off what is usual at this quarter of an hour of the week: at once, or slowly."""
 
-from datetime import datetime
 from math import log, sqrt
 from struct import Struct
 from typing import Any, ClassVar
@@ -8,7 +7,7 @@ from typing import Any, ClassVar
 from models.anomaly.explain import short
 from models.anomaly.pace import ROW_S, Pace
 from models.anomaly.parts import Parts, Read
-from models.anomaly.samples import LARGEST, milliseconds
+from models.anomaly.samples import SeriesDetector
 from models.anomaly.week import Week
 
 HEADER = b"h"
@@ -23,7 +22,7 @@ NORMAL_MEAN = 0.8
 """Mean size of a normal residual, in standard deviations."""
 
 
-class Seasonal:
+class Seasonal(SeriesDetector):
     """Residual of a sample from its quarter of an hour of the week (see week.py), in robust standard deviations.
 
     Three charts watch it, each 1 at its limit; the largest, t, makes the score t / (1 + t):
@@ -78,6 +77,7 @@ class Seasonal:
     """A count that was never seen may still come so often."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.pace = Pace()
         self.week = Week()
         self._recent: list[float] = []
@@ -85,34 +85,22 @@ class Seasonal:
         self._ewma = self._up = self._down = 0.0
         self._usual = self.USUAL_FIRST
         self._changed = False
-        self._seen: tuple[float, float] | None = None
-        self._why: tuple[float, float, float, float] | None = None
+        self._seen = (0.0, 0.0)
+        self._charts: tuple[float, float, float, float] | None = None
 
-    def update(self, timestamp: datetime, value: float | None) -> float:
-        """Score of a sample, 0 to 1; 0.5 is the threshold. A timestamp without a zone is UTC."""
-        return self.update_ms(milliseconds(timestamp), value)
-
-    def update_ms(self, epoch_ms: int, value: float | None) -> float:
-        """Score of a sample at this time in epoch milliseconds.
-
-        None, NaN and infinities score 0 and teach nothing. A sample that is not newer than the newest counts as if it
-        came with the newest.
-        """
-        if value is None or not -LARGEST < value < LARGEST:
-            self._seen = None
-            return 0.0
-        value = float(value)
+    def judge(self, epoch_ms: int, value: float) -> float:
+        """A sample that is not newer than the newest counts as if it came with the newest."""
         self._changed = True
         passed = self.pace.tell(epoch_ms)
         now, week = self.pace.last_ms, self.week
         self._age += passed
         week.advance(now)
-        score, self._why = 0.0, None
+        score, self._charts = 0.0, None
         if self._age > self.HISTORY_S and week.expected is not None:
             residual = self._settled(self._residual(value, week.expected), passed)
             times = max(self._jump(residual), *self._slow(residual, passed))
             score = times / (1.0 + times)
-            self._why = (week.expected, self._width(week.expected), residual, times)
+            self._charts = (week.expected, self._width(week.expected), residual, times)
         self._seen = (value, score)
         if score < 0.5 or not week.own:
             week.learn(now, value)
@@ -177,21 +165,19 @@ class Seasonal:
         self._age = self._held = self._ewma = self._up = self._down = 0.0
         self._usual = self.USUAL_FIRST
 
-    def explain(self) -> dict[str, Any]:
+    def why(self) -> dict[str, Any]:
         """Why the last sample got its score.
 
         Returns:
-            value: None where the last sample had none: then this and `summary` are all there is.
-            score, direction, summary; once enough history was seen also expected, usual_low and usual_high (three
-            standard deviations), residual (in standard deviations), ewma and cusum (in the units of their limits).
+            value, score, direction, summary; once enough history was seen also expected, usual_low and usual_high
+            (three standard deviations), residual (in standard deviations), ewma and cusum (in the units of their
+            limits).
         """
-        if self._seen is None:
-            return {"value": None, "summary": "no value"}
         value, score = self._seen
-        if self._why is None:
+        if self._charts is None:
             text = f"{short(value)}: {self._age / DAY_S:.1f} of 3 days of history"
             return {"value": value, "score": score, "direction": "up", "summary": text}
-        expected, width, residual, _ = self._why
+        expected, width, residual, _ = self._charts
         low, high = expected - 3 * width, expected + 3 * width
         text = f"{short(value)}, usual {short(low)} to {short(high)} at this time of the week"
         if score >= 0.5 and abs(residual) < self.LIMIT:

@@ -20,9 +20,9 @@ class Spike(Plain):
     TIMES: ClassVar[float] = 2.0
     rule: ClassVar[str] = "twice the mean of the last hour"
 
-    def __init__(self) -> None:
+    def __init__(self, window: MeanWindow | None = None) -> None:
         super().__init__()
-        self.window: MeanWindow = MeanWindow()
+        self.window: MeanWindow = window if window is not None else MeanWindow()
 
     def limits(self) -> Limits | None:
         mean, _ = self.window.moments()

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from struct import Struct
 from typing import Any, ClassVar
 
 from models.anomaly.parts import Parts, Read
-from models.anomaly.samples import LARGEST, milliseconds
+from models.anomaly.samples import SeriesDetector
 
 LAPSE = 0.1
 """Share of the rule's duration that the value may be back under the limit without ending the breach."""
@@ -33,14 +32,14 @@ RULES: Mapping[str, Rule] = {
 """By metric."""
 
 
-class StaticLimit:
+class StaticLimit(SeriesDetector):
     """Whether one series is over its limit for too long, by event time.
 
     The score is 1 in a breach, below 0.5 while the time runs, 0 under the limit. Time without samples counts as over
     where both its ends are and it is no longer than the rule's duration; after a longer gap the time begins anew. A
     dip of up to a tenth of the duration ends nothing.
 
-    >>> from datetime import UTC, timedelta
+    >>> from datetime import UTC, datetime, timedelta
     >>> cpu = StaticLimit(RULES["cpu_percent"])
     >>> noon = datetime(2025, 1, 1, 12, tzinfo=UTC)
     >>> [cpu.update(noon + timedelta(minutes=i), 97.0) for i in range(6)]
@@ -55,10 +54,11 @@ class StaticLimit:
     name: ClassVar[str] = "static"
 
     def __init__(self, rule: Rule) -> None:
+        super().__init__()
         self.rule = rule
         self._first = self._over = self._last = NEVER
         self._changed = False
-        self._value: float | None = None
+        self._value = 0.0
 
     @property
     def limit(self) -> float:
@@ -76,18 +76,8 @@ class StaticLimit:
     def breached(self) -> bool:
         return self._first != NEVER and self._over - self._first >= self.rule.seconds * 1000
 
-    def update(self, timestamp: datetime, value: float | None) -> float:
-        """Score of a sample. A timestamp without a zone is UTC."""
-        return self.update_ms(milliseconds(timestamp), value)
-
-    def update_ms(self, epoch_ms: int, value: float | None) -> float:
-        """Score of a sample at this time in epoch milliseconds. None, NaN and infinities score 0 and change nothing.
-
-        A sample older than the newest counts as if it came with the newest.
-        """
-        if value is None or not -LARGEST < value < LARGEST:
-            self._value = None
-            return 0.0
+    def judge(self, epoch_ms: int, value: float) -> float:
+        """A sample older than the newest counts as if it came with the newest."""
         self._value = value
         now = max(epoch_ms, self._last)
         self._changed = True
@@ -107,10 +97,8 @@ class StaticLimit:
             return 1.0
         return 0.5 * (self._over - self._first) / hold_ms
 
-    def explain(self) -> dict[str, Any]:
+    def why(self) -> dict[str, Any]:
         """value, limit, severity, breached, since_ms (epoch milliseconds or None), direction, and a summary."""
-        if self._value is None:
-            return {"value": None, "summary": "no value"}
         since = self.since_ms
         text = f"{self._value:.4g} is not over {self.limit:.4g}"
         if since is not None:

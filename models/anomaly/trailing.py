@@ -1,13 +1,15 @@
 """The trailing hour of a series, in minutes: what the plain rules (z-score, quartiles, spike) look at."""
 
 from abc import ABC, abstractmethod
+from array import array
 from bisect import bisect_left, insort
 from collections import deque
 from math import sqrt
-from struct import Struct, pack, unpack
+from struct import Struct
 from typing import Generic, Self, TypeVar
 
 from models.anomaly.parts import Parts, Read
+from models.anomaly.week import bounded
 
 MINUTE_MS = 60_000
 
@@ -17,8 +19,11 @@ MINUTES = 60
 LEAST = 30
 """Samples that are kept however old they are, and before which nothing is said."""
 
-SLOTS = 64
-"""Minutes that are stored: never more than MINUTES, as one beyond them is kept only for the sake of LEAST samples."""
+PAGE = 4
+"""Minutes that are stored together."""
+
+PAGES = 16
+"""Room for MINUTES and a page: there are never more, as a minute beyond is kept only for the sake of LEAST samples."""
 
 CELL_MS = 4000
 """Of each of these cells of time the first sample is kept for the quartiles: 15 a minute, 900 in the window."""
@@ -26,8 +31,9 @@ CELL_MS = 4000
 NEVER = -(2**62)
 
 _HEAD = Struct(">4q")
+_NUMBER = Struct(">q")
 _MOMENTS = Struct(">qI2d")
-_KEPT = Struct(">2q")
+_KEPT = Struct(">2qB")
 
 
 class Bucket(ABC):
@@ -46,8 +52,8 @@ class Bucket(ABC):
 
     @classmethod
     @abstractmethod
-    def unpack(cls, raw: bytes) -> Self:
-        """What `pack` wrote."""
+    def unpack(cls, raw: bytes, at: int) -> tuple[Self, int]:
+        """What `pack` wrote at this place, and the place behind it."""
 
     @abstractmethod
     def pack(self) -> bytes:
@@ -97,7 +103,7 @@ class Window(ABC, Generic[B]):
 
     def learn(self, value: float) -> None:
         """Take a sample into the running minute; `advance` was called with its time."""
-        self._dirty.add(self._number)
+        self._dirty.add(self._number // PAGE)
         self.came(self.buckets[-1], value)
 
     @abstractmethod
@@ -118,21 +124,28 @@ class Window(ABC, Generic[B]):
         if raw is None:
             return
         self.newest, self._number, length, self.turned = _HEAD.unpack(raw)
-        for number in range(self._number - length + 1, self._number + 1):
-            stored = read(b"m" + bytes([number % SLOTS]))
+        first = self._number - length + 1
+        for page in range(first // PAGE, self._number // PAGE + 1):
+            stored = read(b"m" + bytes([page % PAGES]))
             if stored is None:
-                raise ValueError(f"the stored window lacks its minute {number}")
-            bucket = self.kind.unpack(stored)
-            self.buckets.append(bucket)
-            self.count += bucket.count
+                raise ValueError(f"the stored window lacks its minutes from {page * PAGE} on")
+            (number,) = _NUMBER.unpack_from(stored)
+            at = _NUMBER.size
+            while at < len(stored):
+                bucket, at = self.kind.unpack(stored, at)
+                if number >= first:
+                    self.buckets.append(bucket)
+                    self.count += bucket.count
+                number += 1
 
     def changes(self) -> Parts:
         first = self._number - len(self.buckets) + 1
-        out: Parts = [
-            (b"m" + bytes([number % SLOTS]), self.buckets[number - first].pack())
-            for number in sorted(self._dirty)
-            if number >= first
-        ]
+        out: Parts = []
+        for page in sorted(self._dirty):
+            numbers = range(max(first, page * PAGE), min(self._number + 1, page * PAGE + PAGE))
+            if numbers:
+                minutes = b"".join([self.buckets[number - first].pack() for number in numbers])
+                out.append((b"m" + bytes([page % PAGES]), _NUMBER.pack(numbers[0]) + minutes))
         if out:
             out.append((b"h", _HEAD.pack(self.newest, self._number, len(self.buckets), self.turned)))
         self._dirty.clear()
@@ -148,8 +161,8 @@ class Moments(Bucket):
         self.minute, self.count, self.mean, self.squares = minute, count, mean, squares
 
     @classmethod
-    def unpack(cls, raw: bytes) -> Self:
-        return cls(*_MOMENTS.unpack(raw))
+    def unpack(cls, raw: bytes, at: int) -> tuple[Self, int]:
+        return cls(*_MOMENTS.unpack_from(raw, at)), at + _MOMENTS.size
 
     @property
     def sum(self) -> "Sum":
@@ -193,6 +206,7 @@ class MeanWindow(Window[Moments]):
         super().__init__()
         self._from: list[Sum] = []
         self._since = self._past = EMPTY
+        self._moments: tuple[float, float] | None = None
 
     def came(self, bucket: Moments, value: float) -> None:
         self.count += 1
@@ -200,6 +214,7 @@ class MeanWindow(Window[Moments]):
         apart = value - bucket.mean
         mean = bucket.mean = bucket.mean + apart / count
         bucket.squares += apart * (value - mean)
+        self._moments = None
 
     def ended(self, bucket: Moments) -> None:
         self._since = merged(self._since, bucket.sum)
@@ -222,11 +237,15 @@ class MeanWindow(Window[Moments]):
 
     def _total(self) -> None:
         self._past = merged(self._from[-1], self._since) if self._from else self._since
+        self._moments = None
 
     def moments(self) -> tuple[float, float]:
         """(mean, standard deviation) of the samples in the window, of which there is at least one."""
-        count, mean, squares = merged(self._past, self.buckets[-1].sum)
-        return mean, sqrt(squares / count)
+        found = self._moments
+        if found is None:
+            count, mean, squares = merged(self._past, self.buckets[-1].sum)
+            found = self._moments = (mean, sqrt(squares / count))
+        return found
 
     def load(self, read: Read) -> None:
         super().load(read)
@@ -238,30 +257,34 @@ class MeanWindow(Window[Moments]):
 
 
 class Kept(Bucket):
-    """Values of a minute, at most one of each cell of time."""
+    """Values of a minute in single precision, at most one of each cell of time."""
 
     __slots__ = ("cell", "values")
 
     def __init__(self, minute: int) -> None:
         super().__init__(minute)
         self.cell = NEVER
-        self.values: list[float] = []
+        self.values = array("f")
 
     @classmethod
-    def unpack(cls, raw: bytes) -> Self:
-        minute, cell = _KEPT.unpack_from(raw)
+    def unpack(cls, raw: bytes, at: int) -> tuple[Self, int]:
+        minute, cell, count = _KEPT.unpack_from(raw, at)
         bucket = cls(minute)
-        bucket.cell = cell
-        bucket.values = list(unpack(f">{(len(raw) - _KEPT.size) // 8}d", raw[_KEPT.size :]))
-        bucket.count = len(bucket.values)
-        return bucket
+        bucket.cell, bucket.count = cell, count
+        at += _KEPT.size
+        end = at + 4 * count
+        bucket.values.frombytes(raw[at:end])
+        bucket.values.byteswap()
+        return bucket, end
 
     def pack(self) -> bytes:
-        return _KEPT.pack(self.minute, self.cell) + pack(f">{len(self.values)}d", *self.values)
+        stored = self.values[:]
+        stored.byteswap()
+        return _KEPT.pack(self.minute, self.cell, self.count) + stored.tobytes()
 
 
 class QuartileWindow(Window[Kept]):
-    """Quartiles of the window: exact for sampling every 4 s or slower, else of one sample of each 4 s.
+    """Quartiles of the window: those of all samples for sampling every 4 s or slower, else of one of each 4 s.
 
     Of 3,600 samples 900 are kept then; the rank of a quartile is off by 1.4 % of them (standard error) at most.
     """
@@ -270,17 +293,18 @@ class QuartileWindow(Window[Kept]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._ordered: list[float] = []
+        self._ordered = array("f")
 
     def came(self, bucket: Kept, value: float) -> None:
         cell = self.newest // CELL_MS
         if cell == bucket.cell:
             return
         bucket.cell = cell
-        bucket.values.append(value)
+        kept = bounded(value)
+        bucket.values.append(kept)
         bucket.count += 1
         self.count += 1
-        insort(self._ordered, value)
+        insort(self._ordered, bucket.values[-1])
 
     def ended(self, bucket: Kept) -> None:
         """Nothing is to be done."""
@@ -296,4 +320,4 @@ class QuartileWindow(Window[Kept]):
 
     def load(self, read: Read) -> None:
         super().load(read)
-        self._ordered = sorted(value for bucket in self.buckets for value in bucket.values)
+        self._ordered = array("f", sorted(value for bucket in self.buckets for value in bucket.values))

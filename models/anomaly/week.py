@@ -2,7 +2,8 @@
 
 from array import array
 from math import hypot, nan
-from struct import Struct, pack, unpack_from
+from struct import Struct, pack, unpack, unpack_from
+from typing import TypeVar
 
 from models.anomaly.parts import Parts, Read
 
@@ -11,8 +12,8 @@ BINS = 672
 """Quarters of an hour in a week."""
 
 DAY_BINS = 96
-PAGE = 4
-"""Bins that are stored together: an hour of the week, 112 bytes."""
+PAGE = 16
+"""Bins that are stored together: four hours of the week, 320 bytes."""
 
 WEEKS = 3
 """Weeks that a bin remembers."""
@@ -30,9 +31,14 @@ FEW = (0.0, 0.0, 1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107)
 LARGEST = 3e38
 """Stored as single precision."""
 
+UNKNOWN = 0x7FC0
+"""Code of what is not known (NaN), see `coarse`."""
+
 NEVER = -(2**62)
 
 _HEAD = Struct(">2q")
+
+N = TypeVar("N", int, float)
 
 
 def median(values: list[float]) -> float:
@@ -47,6 +53,60 @@ def bounded(value: float) -> float:
     return max(-LARGEST, min(value, LARGEST))
 
 
+def coarse(value: float) -> int:
+    """The upper half of a single precision number, rounded: right to 0.4 %, which is enough for a spread.
+
+    >>> fine(array("H", [coarse(1234.5), UNKNOWN, coarse(0.0)]))
+    [1232.0, 0.0]
+    """
+    bits: int = unpack(">I", pack(">f", bounded(value)))[0]
+    return (bits + 0x8000) >> 16
+
+
+def fine(codes: "array[int]") -> list[float]:
+    """The numbers behind `coarse` codes, without the unknown ones."""
+    known = [code << 16 for code in codes if code != UNKNOWN]
+    return list(unpack(f">{len(known)}f", pack(f">{len(known)}I", *known)))
+
+
+class Quarter:
+    """The running quarter of an hour: the first value of each of its minutes.
+
+    Attributes:
+        number: of the quarter, since the epoch; NEVER before the first.
+        values: in the order of time, KEPT at most.
+    """
+
+    __slots__ = ("_cell", "number", "values")
+
+    def __init__(self) -> None:
+        self.number = self._cell = NEVER
+        self.values: list[float] = []
+
+    def begin(self, number: int) -> list[float]:
+        """Begin this quarter; what was kept of the one before."""
+        ended, self.values = self.values, []
+        self.number = number
+        return ended
+
+    def learn(self, epoch_ms: int, value: float) -> None:
+        cell = epoch_ms // CELL_MS
+        if cell > self._cell and len(self.values) < KEPT:
+            self._cell = cell
+            self.values.append(value)
+
+    def store(self) -> bytes:
+        return _HEAD.pack(self.number, self._cell) + pack(f">B{len(self.values)}d", len(self.values), *self.values)
+
+    def restore(self, raw: bytes, at: int) -> int:
+        """Take up what `store` wrote at this place; the place behind it."""
+        self.number, self._cell = _HEAD.unpack_from(raw, at)
+        at += _HEAD.size
+        count = raw[at]
+        self.values = list(unpack_from(f">{count}d", raw, at + 1))
+        return at + 1 + 8 * count
+
+
 class Week:
     """Median, spread and mean deviation of each quarter of an hour of the week.
 
@@ -54,89 +114,79 @@ class Week:
     What is expected in one is the median of those medians: of its own, counted twice, and of its two neighbours' in
     the last WEEKS weeks. While it was never seen, those of the same time on all days stand for it. The spread joins
     that within quarters and that between them. Both stay the same while a quarter lasts, so an update costs little.
-    About 19 kB are stored at most.
+    About 14 kB are stored at most.
 
     Attributes:
         expected: of the running quarter; None while nothing is known of it.
         own: whether it was seen in an earlier week.
         spread: standard deviation, robust; 0 where more than half of the values are the same.
         rate: mean deviation upwards from `expected`: of a sparse count its mean, above `expected`.
-        ended: (expected, median) of the quarter that ended last; None where there is no such quarter.
     """
 
-    __slots__ = ("_cell", "_dirty", "_medians", "_number", "_spreads", "_values", "_wide", "ended", "expected", "own",
-                 "rate", "spread")  # fmt: skip
+    __slots__ = ("_dirty", "_medians", "_quarter", "_spreads", "_wide", "expected", "own", "rate", "spread")
 
     def __init__(self) -> None:
         self._dirty: set[int] = set()
-        self._number = self._cell = NEVER
-        self._values: list[float] = []
-        self.ended: tuple[float, float] | None = None
+        self._quarter = Quarter()
         self._clear()
 
     def _clear(self) -> None:
         self._medians = array("f", [nan]) * (BINS * WEEKS)
-        self._spreads = array("f", [nan]) * (BINS * WEEKS)
-        self._wide = array("f", [nan]) * BINS
+        self._spreads = array("H", [UNKNOWN]) * (BINS * WEEKS)
+        self._wide = array("H", [UNKNOWN]) * BINS
         self.expected: float | None = None
         self.own = False
         self.spread = self.rate = 0.0
 
     def forget(self) -> None:
         """Begin anew."""
-        self._dirty |= {at // PAGE for at, wide in enumerate(self._wide) if wide == wide}
-        self._values = []
+        self._dirty |= {at // PAGE for at, wide in enumerate(self._wide) if wide != UNKNOWN}
+        self._quarter.values = []
         self._clear()
 
-    def advance(self, epoch_ms: int) -> bool:
-        """Move to this time, which may not be before the newest; whether another quarter began."""
+    def advance(self, epoch_ms: int) -> None:
+        """Move to this time, which may not be before the newest."""
         number = epoch_ms // BIN_MS
-        if number <= self._number:
-            return False
-        self.ended = None
-        if self._values:
-            self._end()
-        self._number = number
-        self._expect()
-        return True
+        last = self._quarter.number
+        if number <= last:
+            return
+        values = self._quarter.begin(number)
+        if values:
+            self._keep(last, values)
+        self._expect(number)
 
     def learn(self, epoch_ms: int, value: float) -> None:
         """Take a sample of the running quarter."""
-        cell = epoch_ms // CELL_MS
-        if cell > self._cell and len(self._values) < KEPT:
-            self._cell = cell
-            self._values.append(value)
+        self._quarter.learn(epoch_ms, value)
 
-    def _end(self) -> None:
-        values = self._values
+    def _keep(self, number: int, values: list[float]) -> None:
+        """Remember the quarter of this number, which has ended."""
         count = len(values)
         middle = median(values)
         apart = [abs(value - middle) for value in values]
         spread = median(apart) * (FEW[count] if count < len(FEW) else count / (count - 0.8))
-        at = self._number % BINS
-        slot = at * WEEKS + self._number // BINS % WEEKS
-        wide = bounded(sum(apart) / count)
-        before = self._wide[at]
-        self._wide[at] = wide if before != before else before + (wide - before) / WEEKS
+        at = number % BINS
+        slot = at * WEEKS + number // BINS % WEEKS
+        wide = sum(apart) / count
+        for before in fine(self._wide[at : at + 1]):
+            wide = before + (wide - before) / WEEKS
+        self._wide[at] = coarse(wide)
         self._medians[slot] = bounded(middle)
-        self._spreads[slot] = bounded(spread)
-        if self.expected is not None:
-            self.ended = (self.expected, middle)
+        self._spreads[slot] = coarse(spread)
         self._dirty.add(at // PAGE)
-        self._values = []
 
-    def _expect(self) -> None:
-        at = self._number % BINS
+    def _expect(self, number: int) -> None:
+        at = number % BINS
         where = [at]
-        self.own = bool(_known(self._wide[at : at + 1]))
+        self.own = self._wide[at] != UNKNOWN
         if not self.own:
             where = [(at + day * DAY_BINS) % BINS for day in range(7)]
-        medians = _pool(self._medians, where, WEEKS)
+        medians = [each for each in _pool(self._medians, where, WEEKS) if each == each]
         if not medians:
             self.expected = None
             return
-        spreads = _pool(self._spreads, where, WEEKS)
-        wide = _pool(self._wide, where, 1)
+        spreads = fine(_pool(self._spreads, where, WEEKS))
+        wide = fine(_pool(self._wide, where, 1))
         expected = self.expected = median(medians)
         between = median([abs(each - expected) for each in medians])
         self.spread = NORMAL * hypot(between, median(spreads))
@@ -144,27 +194,25 @@ class Week:
 
     def store(self) -> bytes:
         """The running quarter."""
-        return _HEAD.pack(self._number, self._cell) + pack(f">B{len(self._values)}d", len(self._values), *self._values)
+        return self._quarter.store()
 
     def restore(self, raw: bytes, at: int, read: Read) -> int:
         """Take up what `store` wrote at this place, and the pages; the place behind it."""
-        self._number, self._cell = _HEAD.unpack_from(raw, at)
-        at += _HEAD.size
-        count = raw[at]
-        self._values = list(unpack_from(f">{count}d", raw, at + 1))
+        at = self._quarter.restore(raw, at)
         for page in range(BINS // PAGE):
             stored = read(b"w" + bytes([page]))
             if stored is None:
                 continue
-            found = array("f", stored)
-            found.byteswap()
             begin = page * PAGE
             each = PAGE * WEEKS
-            self._medians[begin * WEEKS : begin * WEEKS + each] = found[:each]
-            self._spreads[begin * WEEKS : begin * WEEKS + each] = found[each : 2 * each]
-            self._wide[begin : begin + PAGE] = found[2 * each :]
-        self._expect()
-        return at + 1 + 8 * count
+            medians, coded = array("f", stored[: 4 * each]), array("H", stored[4 * each :])
+            medians.byteswap()
+            coded.byteswap()
+            self._medians[begin * WEEKS : begin * WEEKS + each] = medians
+            self._spreads[begin * WEEKS : begin * WEEKS + each] = coded[:each]
+            self._wide[begin : begin + PAGE] = coded[each:]
+        self._expect(self._quarter.number)
+        return at
 
     def changes(self) -> Parts:
         out: Parts = []
@@ -172,19 +220,23 @@ class Week:
             begin = page * PAGE
             end = begin + PAGE
             wide = self._wide[begin:end]
-            if not _known(wide):
+            if all(code == UNKNOWN for code in wide):
                 out.append((b"w" + bytes([page]), None))
                 continue
-            stored = self._medians[begin * WEEKS : end * WEEKS] + self._spreads[begin * WEEKS : end * WEEKS] + wide
-            stored.byteswap()
-            out.append((b"w" + bytes([page]), stored.tobytes()))
+            medians, coded = (
+                self._medians[begin * WEEKS : end * WEEKS],
+                self._spreads[begin * WEEKS : end * WEEKS] + wide,
+            )
+            medians.byteswap()
+            coded.byteswap()
+            out.append((b"w" + bytes([page]), medians.tobytes() + coded.tobytes()))
         self._dirty.clear()
         return out
 
 
-def _pool(table: "array[float]", bins: list[int], each: int) -> list[float]:
-    """What is known of these bins, twice, and of the two neighbours of each, once; the week is a circle."""
-    found = array("f")
+def _pool(table: "array[N]", bins: list[int], each: int) -> "array[N]":
+    """What is kept of these bins, twice, and of the two neighbours of each, once; the week is a circle."""
+    found = table[:0]
     for at in bins:
         low, high = (at - 1) * each, (at + 2) * each
         if low < 0:
@@ -194,8 +246,4 @@ def _pool(table: "array[float]", bins: list[int], each: int) -> list[float]:
         else:
             found += table[low:high]
         found += table[at * each : (at + 1) * each]
-    return _known(found)
-
-
-def _known(values: "array[float]") -> list[float]:
-    return [each for each in values if each == each]
+    return found

@@ -19,9 +19,9 @@ class ZScore(Plain):
     SIGMAS: ClassVar[float] = 3.0
     rule: ClassVar[str] = "3 standard deviations around the mean of the last hour"
 
-    def __init__(self) -> None:
+    def __init__(self, window: MeanWindow | None = None) -> None:
         super().__init__()
-        self.window: MeanWindow = MeanWindow()
+        self.window: MeanWindow = window if window is not None else MeanWindow()
 
     def limits(self) -> Limits:
         mean, deviation = self.window.moments()
