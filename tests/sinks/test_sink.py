@@ -114,9 +114,10 @@ def test_a_verdict_stands_beside_the_prediction_that_it_is_about(bench: Bench) -
     judged = prediction(1)
     bench.write(topics.LABELLED_ANOMALY, [label(1, 1, subject=judged["subject"], opened_at=judged["event_time"])])
     bench.drain()
+    name = bench.store.database
     found = bench.store.query(
-        "SELECT toString(prediction_id) AS prediction_id, verdict FROM {0}.v_labelled JOIN {0}.v_predictions "
-        "USING (tenant_id, model, subject, event_time, event_id)".format(bench.store.database)
+        f"SELECT toString(prediction_id) AS prediction_id, verdict FROM {name}.v_labelled "
+        f"JOIN {name}.v_predictions USING (tenant_id, model, subject, event_time, event_id)"
     )
     assert found == [{"prediction_id": judged["prediction_id"], "verdict": "false_positive"}]
 
