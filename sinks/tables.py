@@ -173,7 +173,7 @@ ALERT_COLUMNS = columns("""
     flapping Bool
     links words
     incident_id Nullable(UUID)
-    verdict word
+    verdict Nullable(String)
     verdict_at time?
     label_version Int32
 """)

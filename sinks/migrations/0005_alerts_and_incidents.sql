@@ -8,7 +8,7 @@ ALTER TABLE {database}.alerts
     ADD COLUMN IF NOT EXISTS flapping Bool COMMENT 'Whether it came and went so often that it is held open.' AFTER muted,
     ADD COLUMN IF NOT EXISTS links Array(LowCardinality(String)) COMMENT 'What it shares with related alerts, such as host:web-1.' AFTER flapping,
     ADD COLUMN IF NOT EXISTS incident_id Nullable(UUID) COMMENT 'The incident that it belongs to; NULL for none.' AFTER links,
-    ADD COLUMN IF NOT EXISTS verdict LowCardinality(String) COMMENT 'true_positive or false_positive, as a person judged; empty until then.' AFTER incident_id,
+    ADD COLUMN IF NOT EXISTS verdict Nullable(String) COMMENT 'true_positive or false_positive, as a person judged; NULL until then.' AFTER incident_id,
     ADD COLUMN IF NOT EXISTS verdict_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the verdict was given; NULL until then.' AFTER verdict,
     ADD COLUMN IF NOT EXISTS label_version Int32 COMMENT 'How many verdicts have held so far.' AFTER verdict_at;
 
@@ -21,7 +21,7 @@ ALTER TABLE {database}.alert_events
     ADD COLUMN IF NOT EXISTS flapping Bool COMMENT 'Whether it came and went so often that it is held open.' AFTER muted,
     ADD COLUMN IF NOT EXISTS links Array(LowCardinality(String)) COMMENT 'What it shares with related alerts, such as host:web-1.' AFTER flapping,
     ADD COLUMN IF NOT EXISTS incident_id Nullable(UUID) COMMENT 'The incident that it belongs to; NULL for none.' AFTER links,
-    ADD COLUMN IF NOT EXISTS verdict LowCardinality(String) COMMENT 'true_positive or false_positive, as a person judged; empty until then.' AFTER incident_id,
+    ADD COLUMN IF NOT EXISTS verdict Nullable(String) COMMENT 'true_positive or false_positive, as a person judged; NULL until then.' AFTER incident_id,
     ADD COLUMN IF NOT EXISTS verdict_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the verdict was given; NULL until then.' AFTER verdict,
     ADD COLUMN IF NOT EXISTS label_version Int32 COMMENT 'How many verdicts have held so far.' AFTER verdict_at;
 
