@@ -10,13 +10,13 @@ from typing import Any
 import click
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from producers.offsets import bounds, partitions_of
 from producers.publish import Accepted, Publisher
 from schemas import topics
 from schemas.codec import DecodeError
 from sinks import queries
 from sinks.tables import ALERTS, INCIDENTS, Table
 from watchfloor.commands.db import ask, open_store
-from watchfloor.log import bounds, partitions_of
 from watchfloor.settings import Settings
 
 TIMEOUT_S = 10.0
