@@ -95,8 +95,8 @@ MOVES: Moves = {
 }
 """Every move that an alert can make. A resolved alert never comes back: a new one links it."""
 
-BY_PEOPLE = ("acknowledge", "resolve", "comment", "assign", "snooze", "verdict")
-"""What a person may do with an alert; the rest happens by itself."""
+BY_PEOPLE = ("acknowledge", "resolve", "comment", "assign", "snooze", "verdict", "confirm", "merge", "split")
+"""What a person may do with an alert or an incident; the rest happens by itself."""
 
 ACTIVE = ("open", "acknowledged")
 

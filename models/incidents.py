@@ -10,6 +10,8 @@ MOST_ALERTS = 50
 """An incident takes no new alert TAKES_MS after it opened, nor when it has MOST_ALERTS."""
 CONFIRMING_ALERTS = 3
 """So many alerts, one CRITICAL alert or a person confirm an incident."""
+MOST_LINKS = 16
+"""An incident is about at most so many things, such as hosts; it begins with one, and merges bring the others."""
 CLOSE_MS = 30 * MINUTE_MS
 """An incident closes when all its alerts have been resolved for so long."""
 
@@ -17,13 +19,19 @@ MOVES: Moves = {
     ("none", "open"): "candidate",
     ("candidate", "join"): "candidate",
     ("candidate", "confirm"): "confirmed",
+    ("candidate", "merge"): "closed",
+    ("candidate", "take_over"): "candidate",
+    ("candidate", "split"): "candidate",
     ("candidate", "close"): "closed",
     ("confirmed", "join"): "confirmed",
+    ("confirmed", "merge"): "closed",
+    ("confirmed", "take_over"): "confirmed",
+    ("confirmed", "split"): "confirmed",
     ("confirmed", "close"): "closed",
 }
 """Every move that an incident can make. A closed one never comes back."""
 
 
-def incident_id(first_alert: str, second_alert: str) -> str:
-    """UUID of the incident that two related alerts begin."""
-    return derived_id("incident", first_alert, second_alert)
+def incident_id(first: str, second: str) -> str:
+    """UUID of the incident that two related alerts begin, or that a command splits off another one."""
+    return derived_id("incident", first, second)

@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from producers.offsets import bounds
 from schemas import topics
 
 REQUEST_TIMEOUT_S = 10.0
@@ -52,7 +53,7 @@ def ask(servers: str, asked: Mapping[str, Any], *, prefix: str = "", limit_s: fl
             asking again.
         NoAnswer: no worker judged it in time.
     """
-    audit = TopicPartition(prefix + topics.CONTROL_AUDIT.name, 0)
+    audit = prefix + topics.CONTROL_AUDIT.name
     reader = Consumer(
         {
             "bootstrap.servers": servers,
@@ -64,8 +65,8 @@ def ask(servers: str, asked: Mapping[str, Any], *, prefix: str = "", limit_s: fl
     )
     try:
         # The end before the command is sent: its answer lies behind it.
-        _, end = reader.get_watermark_offsets(audit, timeout=REQUEST_TIMEOUT_S)
-        reader.assign([TopicPartition(audit.topic, 0, end)])
+        _, end = bounds(reader, audit, 0)
+        reader.assign([TopicPartition(audit, 0, end)])
         _send(servers, prefix, asked)
         deadline = time.monotonic() + limit_s
         while (left := deadline - time.monotonic()) > 0:

@@ -94,22 +94,26 @@ class Lag:
 
     def read(self) -> Reading:
         try:
-            positions = [position for group in self._groups for position in self._positions(group)]
+            topics = self._topics()
+            positions = [position for group in self._groups for position in self._positions(group, topics)]
             ends = self._ends(positions)
         except (KafkaException, TimeoutError) as error:
             raise SourceError(str(error)) from error
         lag = sum(max(0, end - position.offset) for position, end in zip(positions, ends, strict=True))
         return {"queue_depth": float(lag) if positions else None}
 
-    def _positions(self, group: Consumer) -> list[TopicPartition]:
-        topics = self._admin.list_topics(timeout=LIMIT_S).topics
-        asked = [
+    def _topics(self) -> list[TopicPartition]:
+        """All partitions that there are."""
+        return [
             TopicPartition(name, number)
-            for name, topic in topics.items()
+            for name, topic in self._admin.list_topics(timeout=LIMIT_S).topics.items()
             if topic.error is None and not name.startswith("__")
             for number in topic.partitions
         ]
-        found = group.committed(asked, timeout=LIMIT_S) if asked else []
+
+    @staticmethod
+    def _positions(group: Consumer, topics: list[TopicPartition]) -> list[TopicPartition]:
+        found = group.committed(topics, timeout=LIMIT_S) if topics else []
         return [partition for partition in found if partition.error is None and partition.offset >= 0]
 
     def _ends(self, positions: Sequence[TopicPartition]) -> list[int]:

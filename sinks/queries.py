@@ -7,8 +7,8 @@ from typing import Any
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
-from sinks.store import Store, sorted_error, words
-from sinks.tables import TABLES
+from sinks.store import Store, quoted, sorted_error, words
+from sinks.tables import TABLES, Column, Table
 
 
 class SqlError(Exception):
@@ -72,6 +72,26 @@ def execute(store: Store, statement: str, seconds: float = 60.0) -> None:
         client.command(statement, settings=settings(store, None, True, seconds))
     except (ClickHouseError, HTTPError, OSError) as error:
         raise explained(error) from error
+
+
+def records(store: Store, table: Table, where: str, order: str, **parameters: str | int) -> list[dict[str, Any]]:
+    """Rows of a table's view as the records that they came from: times in epoch milliseconds, ids as text.
+
+    Args:
+        where, order: SQL about columns of `t`, with {name:Type} for parameters.
+    Raises:
+        Unavailable, Refused, Mismatch.
+    """
+    fields = ", ".join(_as_field(column) for column in table.columns if not column.field.startswith("@"))
+    view = f"{quoted(store.database)}.{quoted(f'v_{table.name}')}"
+    return store.query(f"SELECT {fields} FROM {view} AS t WHERE {where} ORDER BY {order}", parameters)
+
+
+def _as_field(column: Column) -> str:
+    value, name = f"t.{quoted(column.name)}", quoted(column.field)
+    if "DateTime64" in column.type:
+        return f"toUnixTimestamp64Milli({value}) AS {name}"
+    return f"toString({value}) AS {name}" if "UUID" in column.type else f"{value} AS {name}"
 
 
 def open_alerts(store: Store, most: int = 10) -> tuple[int, list[dict[str, Any]]]:

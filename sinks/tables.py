@@ -74,7 +74,14 @@ def columns(text: str, place: tuple[str, str] = ("source_partition", "source_off
     )
 
 
-SHORT = {"word": WORD, "time": TIME, "figures": FIGURES, "number?": "Nullable(Float64)", "words": f"Array({WORD})"}
+SHORT = {
+    "word": WORD,
+    "words": f"Array({WORD})",
+    "time": TIME,
+    "time?": f"Nullable({TIME})",
+    "figures": FIGURES,
+    "number?": "Nullable(Float64)",
+}
 
 PREDICTIONS = Table(
     "predictions",
@@ -144,7 +151,7 @@ ALERT_COLUMNS = columns("""
     severity word
     opened_at time
     updated_at time
-    resolved_at Nullable(DateTime64(3, 'UTC'))
+    resolved_at time?
     count Int64
     held_back Int32
     event_id String
@@ -158,9 +165,62 @@ ALERT_COLUMNS = columns("""
     by word
     reason word
     runbook word
+    note Nullable(String)
+    assignee Nullable(String)
+    escalation Int32
+    snoozed_until time?
+    muted Nullable(String)
+    flapping Bool
+    links words
+    incident_id Nullable(UUID)
+    verdict Nullable(String)
+    verdict_at time?
+    label_version Int32
 """)
 ALERTS = Table("alerts", "opened_at", ALERT_COLUMNS)
 ALERT_EVENTS = Table("alert_events", "opened_at", ALERT_COLUMNS)
+INCIDENT_COLUMNS = columns("""
+    tenant_id word
+    incident_id UUID
+    seq Int32
+    state word
+    severity word
+    link word
+    links words
+    opened_at time
+    updated_at time
+    closed_at time?
+    alerts Int32
+    active Int32
+    alert_id UUID
+    summary String
+    by word
+    reason word
+    note Nullable(String)
+    related_incident_id Nullable(UUID)
+""")
+INCIDENTS = Table("incidents", "opened_at", INCIDENT_COLUMNS)
+INCIDENT_EVENTS = Table("incident_events", "opened_at", INCIDENT_COLUMNS)
+LABELLED = Table(
+    "labelled",
+    "opened_at",
+    columns("""
+        tenant_id word
+        subject word
+        event_id String
+        event_time time = opened_at
+        alert_id UUID
+        label_version Int32
+        verdict word
+        by word
+        decided_at time
+        kind word
+        metric word
+        direction word
+        severity word
+        score Float64
+    """),
+)
 DEAD_LETTERS = Table(
     "dead_letters",
     "source_timestamp",
@@ -197,7 +257,7 @@ CONTROL_AUDIT = Table(
         previous_value Nullable(String)
         value Nullable(String)
         version Int32
-        valid_from Nullable(DateTime64(3, 'UTC'))
+        valid_from time?
         command_offset Int64
         by String
         at time
@@ -209,6 +269,8 @@ ROUTES: tuple[Route, ...] = (
     Route(topics.EVENTS_METRICS, (METRIC_SAMPLES,), judged_elsewhere=True),
     Route(topics.PREDICTIONS_ANOMALY, (PREDICTIONS,)),
     Route(topics.ALERTS, (ALERTS, ALERT_EVENTS)),
+    Route(topics.INCIDENTS, (INCIDENTS, INCIDENT_EVENTS)),
+    Route(topics.LABELLED_ANOMALY, (LABELLED,)),
     Route(topics.CONTROL_AUDIT, (CONTROL_AUDIT,)),
     Route(topics.DEAD_LETTERS, (DEAD_LETTERS,), any_time=True),
 )

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from models.alerts import DAY_MS, KINDS, RANK, VERDICTS, MoveRefused, move
+from models.incidents import incident_id
 from streams.alert_desk import Desk
 from streams.alert_state import NEVER, Episode, Incident, Silence
 from streams.alert_time import due
-from streams.incidents import confirm
+from streams.incidents import confirm, members, merge, split
 
 Command = Mapping[str, Any]
 
@@ -26,6 +27,7 @@ def obey(desk: Desk, command: Command) -> None:
     """Carry out one command after what is due by then, and answer it. What is refused changes nothing."""
     due(desk, command["at"])
     episode: Episode | None = None
+    incident: Incident | None = None
     seq: int | None = None
     try:
         if command["command_id"] in desk.tenant.done:
@@ -36,6 +38,8 @@ def obey(desk: Desk, command: Command) -> None:
                 episode = _episode(desk, command)
                 message = ON_ALERTS[act](desk, episode, command)
                 seq = episode.alert["seq"]
+            elif act in ON_INCIDENTS:
+                incident, message = ON_INCIDENTS[act](desk, _incident(desk, command["incident_id"]), command)
             else:
                 message = ON_OTHERS[act](desk, command)
             desk.tenant.done.add(command["command_id"])
@@ -49,6 +53,7 @@ def obey(desk: Desk, command: Command) -> None:
             "message": message,
             "alert_id": command["alert_id"] if episode is None else episode.alert["alert_id"],
             "seq": seq,
+            "incident_id": command["incident_id"] if incident is None else incident.name,
         }
     )
 
@@ -58,7 +63,7 @@ def _checked(command: Command) -> str:
     action: str = command["action"]
     if action not in NEEDS:
         raise CommandRefused(f"action must be one of {', '.join(NEEDS)}, not {action!r}")
-    missing = [name for name in ("command_id", "by", *NEEDS[action]) if command[name] in (None, "")]
+    missing = [name for name in ("command_id", "by", *NEEDS[action]) if command[name] in (None, "", [])]
     if missing:
         raise CommandRefused(f"to {action} something needs {', '.join(missing)}")
     words = sum(len(value.encode()) for value in command.values() if isinstance(value, str))
@@ -173,8 +178,8 @@ def _silence(desk: Desk, command: Command) -> str:
         raise CommandRefused("it would be over already")
     if len(desk.tenant.every(Silence)) >= SILENCES_LIMIT:
         raise CommandRefused(f"there are {SILENCES_LIMIT} silences already; end one first")
-    unused = ("alert_id", "fingerprint", "incident_id", "silence_id", "assignee", "verdict")
-    desk.tenant.keep(Silence({**command, **dict.fromkeys(unused), "begins_at": begins_at}))
+    unused = ("alert_id", "fingerprint", "incident_id", "silence_id", "assignee", "verdict", "into")
+    desk.tenant.keep(Silence({**command, **dict.fromkeys(unused), "alert_ids": [], "begins_at": begins_at}))
     return f"silence {command['command_id']} mutes what it covers, and changes no state"
 
 
@@ -190,12 +195,46 @@ def _unsilence(desk: Desk, command: Command) -> str:
     return f"silence {silence.name} has ended"
 
 
-def _confirm(desk: Desk, command: Command) -> str:
-    incident = desk.tenant.find(Incident, command["incident_id"])
+def _incident(desk: Desk, wanted: str) -> Incident:
+    incident = desk.tenant.find(Incident, wanted)
     if incident is None:
-        raise CommandRefused(f"there is no incident {command['incident_id']} that is not closed")
+        raise CommandRefused(f"there is no incident {wanted} that is not closed")
+    return incident
+
+
+def _confirm(desk: Desk, incident: Incident, command: Command) -> tuple[Incident, str]:
     confirm(desk.tenant, desk.told.incidents, incident, command["at"], command["by"], command["text"])
-    return "the incident is confirmed"
+    return incident, "the incident is confirmed"
+
+
+def _merge(desk: Desk, incident: Incident, command: Command) -> tuple[Incident, str]:
+    """Its alerts that nothing is known of any more go on naming it; its last version says where they are now."""
+    into = _incident(desk, command["into"])
+    if into is incident:
+        raise CommandRefused("an incident cannot be merged into itself")
+    asked = (command["at"], command["by"], command["text"])
+    _link(desk, merge(desk.tenant, desk.told.incidents, incident, into, *asked), command)
+    return into, f"incident {incident.name} is closed, {into.name} has its alerts: {into.record['alerts']} in all"
+
+
+def _split(desk: Desk, incident: Incident, command: Command) -> tuple[Incident, str]:
+    known = {each.alert["alert_id"]: each for each in members(desk.tenant, incident)}
+    unknown = [each for each in command["alert_ids"] if each not in known]
+    if unknown:
+        raise CommandRefused(
+            f"{', '.join(unknown[:5])} cannot leave incident {incident.name}; those that can: {', '.join(known)}"
+        )
+    leaving = [known[each] for each in dict.fromkeys(command["alert_ids"])]
+    name = incident_id(incident.name, command["command_id"])
+    asked = (command["at"], command["by"], command["text"])
+    new = split(desk.tenant, desk.told.incidents, incident, leaving, name, *asked)
+    _link(desk, leaving, command)
+    return new, f"incident {name} has {len(leaving)} of the alerts, {incident.name} keeps {incident.record['alerts']}"
+
+
+def _link(desk: Desk, episodes: list[Episode], command: Command) -> None:
+    for episode in episodes:
+        desk.tell(episode, command["at"], "linked", command["by"], command["text"])
 
 
 ON_ALERTS: dict[str, Callable[[Desk, Episode, Command], str]] = {
@@ -209,7 +248,11 @@ ON_ALERTS: dict[str, Callable[[Desk, Episode, Command], str]] = {
 ON_OTHERS: dict[str, Callable[[Desk, Command], str]] = {
     "silence": _silence,
     "unsilence": _unsilence,
+}
+ON_INCIDENTS: dict[str, Callable[[Desk, Incident, Command], tuple[Incident, str]]] = {
     "confirm": _confirm,
+    "merge": _merge,
+    "split": _split,
 }
 NEEDS: dict[str, tuple[str, ...]] = {
     "acknowledge": (),
@@ -221,5 +264,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "silence": ("until", "text"),
     "unsilence": ("silence_id",),
     "confirm": ("incident_id",),
+    "merge": ("incident_id", "into"),
+    "split": ("incident_id", "alert_ids"),
 }
 """What a command must say, beside who asks and which alert."""

@@ -173,11 +173,16 @@ class Incident:
     def deadline(self) -> int:
         return self.close_at
 
+    @property
+    def links(self) -> list[str]:
+        """What its alerts are about."""
+        return [self.record["link"], *self.record["links"]]
+
     def takes(self, link: str, time: int) -> bool:
         """Whether an alert with this link that opens at this time belongs to it."""
         record = self.record
         return (
-            record["link"] == link
+            link in self.links
             and abs(time - self.joined_at) <= incidents.RELATED_MS
             and time - record["opened_at"] < incidents.TAKES_MS
             and record["alerts"] < incidents.MOST_ALERTS

@@ -22,7 +22,8 @@ COMMANDS = {
     "schemas": "Show, generate and check the schemas.",
     "db": "Apply and check the ClickHouse migrations.",
     "sql": "Run a query.",
-    "alerts": "Read alerts.",
+    "alerts": "Read alerts and act on them.",
+    "incidents": "Read incidents and act on them.",
     "notify": "Tell people of alerts, by webhook and e-mail.",
     "top": "Watch throughput, lag and alerts.",
 }

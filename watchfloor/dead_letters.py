@@ -60,6 +60,13 @@ class Letter:
         return record["agent"], record["error_class"], record["source_topic"], record["tenant_id"] or ""
 
     @property
+    def timer(self) -> bytes | None:
+        """Name of the agent's timer that it stands for, which never lay in a topic; None where it holds a record."""
+        if self.record["source_offset"] >= 0:
+            return None
+        return next((one["value"] for one in self.record["headers"] if one["name"] == "timer"), b"")
+
+    @property
     def replays(self) -> Position | None:
         """The letter whose replay this one records."""
         if self.record["agent"] == AGENT and self.record["error_class"] == REPLAYED:
@@ -202,6 +209,11 @@ def mended(letter: Letter, prefix: str, edit: Edit | None = None) -> bytes:
     Raises NotReplayable for what could only become a dead letter again, as far as can be told from outside.
     """
     topic, value = source_of(letter, prefix), letter.record["value"]
+    if letter.timer is not None:
+        raise NotReplayable(
+            f"it stands for a timer of agent {letter.record['agent']}, and no record: nothing can be put back. Where "
+            "the timer is still wanted, the agent sets it again with the next record of this key"
+        )
     if letter.record["error_class"] in NO_RECORDS:
         raise NotReplayable(f"a letter of the class {letter.record['error_class']} stands for no record")
     if topic is None:

@@ -21,6 +21,9 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "metric_samples": ("tenant_id", "host", "occurred_at", "event_id"),
     "alerts": ("alert_id",),
     "alert_events": ("alert_id", "seq"),
+    "incidents": ("incident_id",),
+    "incident_events": ("incident_id", "seq"),
+    "labelled": ("alert_id",),
     "control_audit": ("command_offset",),
     "dead_letters": ("source_topic", "source_partition", "source_offset", "agent"),
 }

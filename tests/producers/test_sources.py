@@ -61,6 +61,15 @@ def test_lag_is_what_the_groups_have_not_read(kafka: str, topics: str) -> None:
     until(lambda: lag.read()["queue_depth"] == 2.0)
 
 
+@pytest.mark.kafka
+def test_the_topics_are_listed_once_for_all_groups(kafka: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lag = Lag(kafka, ["one", "two", "three"])
+    listed, list_topics = [], lag._admin.list_topics
+    monkeypatch.setattr(lag._admin, "list_topics", lambda **options: listed.append(options) or list_topics(**options))
+    lag.read()
+    assert len(listed) == 1
+
+
 def test_lag_without_a_broker() -> None:
     with pytest.raises(SourceError):
         Lag(f"127.0.0.1:{free_port()}", ["one"]).read()

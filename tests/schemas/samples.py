@@ -117,6 +117,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "subject": "web-1",
         "metric": "cpu_percent",
         "severity": "HIGH",
+        "into": "9b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11",
+        "alert_ids": ["5b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11"],
     },
     "alerts.answers": {
         "tenant_id": "acme",
@@ -128,6 +130,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "message": "the alert is acknowledged",
         "alert_id": "5b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11",
         "seq": 3,
+        "incident_id": "6b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11",
     },
     "incidents": {
         "tenant_id": "acme",
@@ -146,6 +149,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "by": "system",
         "reason": "closed",
         "note": "the switch was replaced",
+        "links": ["host:web-2"],
+        "related_incident_id": "9b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11",
     },
     "labelled.anomaly": {
         **HOST,

@@ -122,6 +122,62 @@ def alert(number: int, seq: int, **changes: Any) -> dict[str, Any]:
         "by": "system",
         "reason": "opened",
         "runbook": "metric_static",
+        "note": "été" if seq == 2 else None,
+        "assignee": "omar" if seq > 1 else None,
+        "escalation": seq - 1,
+        "snoozed_until": NOW_MS + 3_600_000 if seq == 2 else None,
+        "muted": "snoozed" if seq == 2 else None,
+        "flapping": number == 4,
+        "links": ["host:h1", "site:é"][: number % 3],
+        "incident_id": str(uuid.UUID(int=number + 100)) if number % 2 else None,
+        "verdict": "false_positive" if seq == 3 else None,
+        "verdict_at": NOW_MS + seq if seq == 3 else None,
+        "label_version": int(seq == 3),
+    }
+    return {**base, **changes}
+
+
+def incident(number: int, seq: int, **changes: Any) -> dict[str, Any]:
+    closed = seq == 3
+    base = {
+        "tenant_id": "local",
+        "incident_id": str(uuid.UUID(int=number + 100)),
+        "seq": seq,
+        "state": ("candidate", "confirmed", "closed")[seq - 1],
+        "severity": "HIGH",
+        "link": "host:h1",
+        "opened_at": NOW_MS + number,
+        "updated_at": NOW_MS + number + seq,
+        "closed_at": NOW_MS + number + seq if closed else None,
+        "alerts": number + 1,
+        "active": 0 if closed else number + 1,
+        "alert_id": str(uuid.UUID(int=number + 1)),
+        "summary": "cpu_percent of h1 is over its limit",
+        "by": "ines" if closed else "system",
+        "reason": "merged" if closed else "opened",
+        "note": "été" if closed else None,
+        "links": ["host:h2", "host:h3"][: number % 3],
+        "related_incident_id": str(uuid.UUID(int=7)) if closed else None,
+    }
+    return {**base, **changes}
+
+
+def label(number: int, version: int, **changes: Any) -> dict[str, Any]:
+    base = {
+        "tenant_id": "local",
+        "alert_id": str(uuid.UUID(int=number + 1)),
+        "label_version": version,
+        "verdict": ("true_positive", "false_positive")[version % 2],
+        "by": "ines",
+        "decided_at": NOW_MS + version,
+        "event_id": f"e{number}",
+        "opened_at": NOW_MS + number,
+        "kind": "metric_static",
+        "subject": "h1",
+        "metric": "cpu_percent",
+        "direction": "up",
+        "severity": "HIGH",
+        "score": 0.875,
     }
     return {**base, **changes}
 

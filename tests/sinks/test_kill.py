@@ -13,10 +13,18 @@ import pytest
 from schemas import topics
 from sinks.migrate import migrate
 from sinks.store import Store
-from sinks.tables import ALERT_EVENTS, ALERTS, METRIC_SAMPLES, PREDICTIONS
+from sinks.tables import (
+    ALERT_EVENTS,
+    ALERTS,
+    INCIDENT_EVENTS,
+    INCIDENTS,
+    LABELLED,
+    METRIC_SAMPLES,
+    PREDICTIONS,
+)
 from tests.faults.waiting import until
 from tests.sinks.conftest import Bench
-from tests.sinks.records import alert, by_key, event, prediction
+from tests.sinks.records import alert, by_key, event, incident, label, prediction
 from watchfloor.embedded.clickhouse import Engine
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.faults]
@@ -66,6 +74,8 @@ def test_kills_under_load_lose_and_double_nothing(kafka: str, prefix: str, engin
         bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in numbers])
         bench.write(topics.EVENTS_METRICS, [event(n) for n in numbers])
         bench.write(topics.ALERTS, [alert(n, seq) for n in numbers if n % 20 == 0 for seq in (1, 2, 3)])
+        bench.write(topics.INCIDENTS, [incident(n, seq) for n in numbers if n % 50 == 0 for seq in (1, 2, 3)])
+        bench.write(topics.LABELLED_ANOMALY, [label(n, version) for n in numbers if n % 50 == 0 for version in (1, 2)])
 
     def stored() -> int:
         return int(store.query("SELECT count() AS n FROM killed.predictions")[0]["n"])
@@ -94,11 +104,16 @@ def test_kills_under_load_lose_and_double_nothing(kafka: str, prefix: str, engin
         sink.kill()
 
     newest = {each["alert_id"]: each for each in bench.expected(topics.ALERTS, ALERTS)}
+    standing = {each["incident_id"]: each for each in bench.expected(topics.INCIDENTS, INCIDENTS)}
+    held = {each["alert_id"]: each for each in bench.expected(topics.LABELLED_ANOMALY, LABELLED)}
     for table, expected, key in (
         (PREDICTIONS, bench.expected(topics.PREDICTIONS_ANOMALY, PREDICTIONS), ("prediction_id",)),
         (METRIC_SAMPLES, bench.expected(topics.EVENTS_METRICS, METRIC_SAMPLES), ("host", "event_id")),
         (ALERT_EVENTS, bench.expected(topics.ALERTS, ALERT_EVENTS), ("alert_id", "seq")),
         (ALERTS, list(newest.values()), ("alert_id",)),
+        (INCIDENT_EVENTS, bench.expected(topics.INCIDENTS, INCIDENT_EVENTS), ("incident_id", "seq")),
+        (INCIDENTS, list(standing.values()), ("incident_id",)),
+        (LABELLED, list(held.values()), ("alert_id",)),
     ):
         found = by_key(bench.rows(table), *key)
         assert found.keys() == by_key(expected, *key).keys(), sink.log.read_text()

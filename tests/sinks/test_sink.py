@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,22 @@ from sinks.figures import Figures
 from sinks.partition import Size
 from sinks.progress import TABLE as PROGRESS
 from sinks.store import Store
-from sinks.tables import ALERT_EVENTS, ALERTS, CONTROL_AUDIT, DEAD_LETTERS, METRIC_SAMPLES, PREDICTIONS, Table
+from sinks.tables import (
+    ALERT_EVENTS,
+    ALERTS,
+    CONTROL_AUDIT,
+    DEAD_LETTERS,
+    INCIDENT_EVENTS,
+    INCIDENTS,
+    LABELLED,
+    METRIC_SAMPLES,
+    PREDICTIONS,
+    Table,
+)
 from sinks.writer import Options, Sink
 from tests.faults.waiting import until
 from tests.sinks.conftest import PARTITIONS, Bench, Running
-from tests.sinks.records import MONTH_MS, alert, audit, by_key, event, prediction
+from tests.sinks.records import MONTH_MS, alert, audit, by_key, event, incident, label, prediction
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -27,14 +39,24 @@ KEYS = {
     "metric_samples": ("tenant_id", "host", "event_id"),
     "alerts": ("tenant_id", "alert_id"),
     "alert_events": ("tenant_id", "alert_id", "seq"),
+    "incidents": ("tenant_id", "incident_id"),
+    "incident_events": ("tenant_id", "incident_id", "seq"),
+    "labelled": ("tenant_id", "alert_id"),
     "control_audit": ("command_offset",),
 }
 
 
+# Of several records of one key the one with the highest version stands.
+VERSIONS = {"alerts": "seq", "incidents": "seq", "labelled": "label_version"}
+
+
 def compare(bench: Bench, topic: Topic, table: Table, view: bool = True) -> None:
     """All values of all rows."""
-    key = KEYS[table.name]
-    expected, found = by_key(bench.expected(topic, table), *key), by_key(bench.rows(table, view), *key)
+    key, written = KEYS[table.name], bench.expected(topic, table)
+    if table.name in VERSIONS:
+        newest = sorted(written, key=lambda row: row[VERSIONS[table.name]])
+        written = list({tuple(row[name] for name in key): row for row in newest}.values())
+    expected, found = by_key(written, *key), by_key(bench.rows(table, view), *key)
     assert found.keys() == expected.keys()
     assert found == expected
 
@@ -43,29 +65,61 @@ def test_all_tables(bench: Bench) -> None:
     bench.write(topics.EVENTS_METRICS, [event(n) for n in range(300)])
     bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(300)])
     bench.write(topics.ALERTS, [alert(n, seq) for n in range(5) for seq in (1, 2, 3)])
+    bench.write(topics.INCIDENTS, [incident(n, seq) for n in range(5) for seq in (1, 2, 3)])
+    bench.write(topics.LABELLED_ANOMALY, [label(n, version) for n in range(5) for version in (1, 2)])
     bench.write(topics.CONTROL_AUDIT, [audit(n) for n in range(30)])
     bench.drain()
-    compare(bench, topics.CONTROL_AUDIT, CONTROL_AUDIT)
-    compare(bench, topics.EVENTS_METRICS, METRIC_SAMPLES)
-    compare(bench, topics.PREDICTIONS_ANOMALY, PREDICTIONS)
-    compare(bench, topics.ALERTS, ALERT_EVENTS)
-    newest = [each for each in bench.expected(topics.ALERTS, ALERTS) if each["seq"] == 3]
-    assert by_key(bench.rows(ALERTS), "alert_id") == by_key(newest, "alert_id")
+    for topic, table in (
+        (topics.CONTROL_AUDIT, CONTROL_AUDIT),
+        (topics.EVENTS_METRICS, METRIC_SAMPLES),
+        (topics.PREDICTIONS_ANOMALY, PREDICTIONS),
+        (topics.ALERTS, ALERTS),
+        (topics.ALERTS, ALERT_EVENTS),
+        (topics.INCIDENTS, INCIDENTS),
+        (topics.INCIDENTS, INCIDENT_EVENTS),
+        (topics.LABELLED_ANOMALY, LABELLED),
+    ):
+        compare(bench, topic, table)
     freshness = bench.store.query(f"SELECT topic FROM {bench.store.database}.v_freshness")
     assert {row["topic"] for row in freshness} >= {
         bench.options.prefix + topic.name
-        for topic in (topics.EVENTS_METRICS, topics.PREDICTIONS_ANOMALY, topics.ALERTS)
+        for topic in (topics.EVENTS_METRICS, topics.PREDICTIONS_ANOMALY, topics.ALERTS, topics.INCIDENTS)
     }
 
 
-def test_an_old_version_of_an_alert_never_wins(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("topic", "record", "table", "events"),
+    [
+        (topics.ALERTS, alert, ALERTS, ALERT_EVENTS),
+        (topics.INCIDENTS, incident, INCIDENTS, INCIDENT_EVENTS),
+        (topics.LABELLED_ANOMALY, label, LABELLED, None),
+    ],
+    ids=["alerts", "incidents", "labelled"],
+)
+def test_an_old_version_never_wins(
+    bench: Bench, topic: Topic, record: Callable[..., dict[str, Any]], table: Table, events: Table | None
+) -> None:
     """Even when its block is stored after the newer one's."""
-    bench.write(topics.ALERTS, [alert(1, 2), alert(1, 3)], partition=0)
+    bench.write(topic, [record(1, 2), record(1, 3)], partition=0)
     bench.drain()
-    bench.write(topics.ALERTS, [alert(1, 1)], partition=1)
+    bench.write(topic, [record(1, 1)], partition=1)
     bench.drain()
-    assert [each["seq"] for each in bench.rows(ALERTS)] == [3]
-    assert sorted(each["seq"] for each in bench.rows(ALERT_EVENTS)) == [1, 2, 3]
+    assert [each[VERSIONS[table.name]] for each in bench.rows(table)] == [3]
+    if events is not None:
+        assert sorted(each["seq"] for each in bench.rows(events)) == [1, 2, 3]
+
+
+def test_a_verdict_stands_beside_the_prediction_that_it_is_about(bench: Bench) -> None:
+    bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(3)])
+    judged = prediction(1)
+    bench.write(topics.LABELLED_ANOMALY, [label(1, 1, subject=judged["subject"], opened_at=judged["event_time"])])
+    bench.drain()
+    name = bench.store.database
+    found = bench.store.query(
+        f"SELECT toString(prediction_id) AS prediction_id, verdict FROM {name}.v_labelled "
+        f"JOIN {name}.v_predictions USING (tenant_id, model, subject, event_time, event_id)"
+    )
+    assert found == [{"prediction_id": judged["prediction_id"], "verdict": "false_positive"}]
 
 
 @pytest.mark.parametrize("apart", [False, True])

@@ -51,9 +51,12 @@ def candidate(
 
 def command(at: float, action: str, *, until: float | None = None, **other: Any) -> dict[str, Any]:
     """A command `at` minutes after noon; `until`, too, is in minutes."""
-    names = "alert_id fingerprint incident_id silence_id text assignee verdict begins_at kind subject metric severity"
+    names = (
+        "alert_id fingerprint incident_id silence_id text assignee verdict begins_at kind subject metric severity into"
+    )
     return {
         **dict.fromkeys(names.split()),
+        "alert_ids": [],
         "tenant_id": "acme",
         "command_id": f"{action}-{at}",
         "action": action,

@@ -14,17 +14,23 @@ from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 
 from models.alerts import alert_id
+from models.incidents import incident_id
 from schemas import topics
 from tests.streams.noc import candidate
 from watchfloor.cli import main
 
 CPU = "acme|metric_anomaly|web-1|cpu_percent|up"
 ALERT = alert_id(CPU, "e-0")
+HOSTS = ("web-2", "db-1")
+THEIRS = {
+    host: [alert_id(f"acme|metric_anomaly|{host}|{metric}|up", "e-0") for metric in ("m0", "m1")] for host in HOSTS
+}
+INCIDENTS = {host: incident_id(*alerts) for host, alerts in THEIRS.items()}
 
 
 @pytest.fixture(scope="module")
 def environment(kafka: str, prefix: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A worker that knows one open alert."""
+    """A worker that knows an open alert, and two incidents of two alerts each."""
     home: Path = tmp_path_factory.mktemp("worker")
     found = {
         "WATCHFLOOR_HOME": str(home),
@@ -34,9 +40,12 @@ def environment(kafka: str, prefix: str, tmp_path_factory: pytest.TempPathFactor
     }
     made = CliRunner().invoke(main, ["topics", "apply"], env=found)
     assert made.exit_code == 0, made.output
-    opening = candidate(0, event_time=time.time_ns() // 1_000_000)
+    now = {"event_time": time.time_ns() // 1_000_000}
+    openings = [candidate(0, **now)]
+    openings += [candidate(0, subject=host, metric=metric, **now) for host in HOSTS for metric in ("m0", "m1")]
     producer = Producer({"bootstrap.servers": kafka, "log_level": 0})
-    producer.produce(prefix + "alerts.candidates", topics.ALERTS_CANDIDATES.codec.encode(opening), b"acme")
+    for opening in openings:
+        producer.produce(prefix + "alerts.candidates", topics.ALERTS_CANDIDATES.codec.encode(opening), b"acme")
     assert producer.flush(30) == 0
     with (home / "worker.out").open("wb") as stream:
         worker = subprocess.Popen(
@@ -76,6 +85,28 @@ def test_a_person_acts_on_an_alert(environment: dict[str, str]) -> None:
     refused = alerts(environment, "resolve", *known, "--json")
     assert refused.exit_code == 1
     assert not json.loads(refused.stdout)["accepted"]
+
+
+@pytest.mark.kafka
+def test_a_person_acts_on_incidents(environment: dict[str, str]) -> None:
+    def incidents(*arguments: str) -> Result:
+        known = ["--tenant", "acme", "--by", "ines", "--wait", "60"]
+        return CliRunner().invoke(main, ["incidents", *arguments, *known], env=environment)
+
+    web, db = INCIDENTS["web-2"], INCIDENTS["db-1"]
+    confirmed = incidents("confirm", web, "--text", "the switch")
+    assert (confirmed.exit_code, confirmed.output) == (0, "the incident is confirmed\n")
+    again = incidents("confirm", web)
+    assert again.exit_code == 1
+    assert "cannot confirm an incident that is confirmed; possible: merge, split" in again.stderr
+    merged = incidents("merge", db, web)
+    assert (merged.exit_code, merged.output) == (0, f"incident {db} is closed, {web} has its alerts: 4 in all\n")
+    parted = json.loads(incidents("split", web, *THEIRS["db-1"], "--json").stdout)
+    assert parted["accepted"]
+    assert parted["message"] == f"incident {parted['incident_id']} has 2 of the alerts, {web} keeps 2"
+    gone = incidents("merge", web, db)
+    assert gone.exit_code == 1
+    assert f"there is no incident {db} that is not closed" in gone.stderr
 
 
 @pytest.mark.kafka

@@ -148,28 +148,55 @@ def test_a_wrong_time_is_said() -> None:
     assert "expected 90s, 15m, 2h, 7d, begin or an ISO 8601 time, got 'yesterday'" in result.stderr
 
 
-def test_help_names_the_commands() -> None:
-    result = CliRunner().invoke(main, ["alerts", "--help"])
-    assert result.exit_code == 0
-    assert "tail" in result.stdout
-    assert "list" in result.stdout
+INCIDENT = {
+    "tenant_id": "umbrella",
+    "incident_id": "a0000000-0000-0000-0000-000000000001",
+    "seq": 1,
+    "state": "candidate",
+    "severity": "HIGH",
+    "link": "host:web-4",
+    "links": [],
+    "opened_at": NOON,
+    "updated_at": NOON,
+    "closed_at": None,
+    "alerts": 2,
+    "active": 2,
+    "alert_id": f"00000000-0000-0000-0000-{4:012d}",
+    "summary": "cpu_percent 97 % on web-4",
+    "by": "system",
+    "reason": "opened",
+    "note": None,
+    "related_incident_id": None,
+}
+CLOSED = INCIDENT | {
+    "incident_id": "b0000000-0000-0000-0000-000000000002", "state": "closed", "link": "host:db-1", "active": 0,
+    "closed_at": NOON + 5000, "reason": "merged", "by": "ines", "related_incident_id": INCIDENT["incident_id"],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def tables(clickhouse: Access, database: str) -> dict[str, str]:
-    """Settings of a database with five alerts, one of them resolved and one in two versions."""
+    """Settings of a database with five alerts, one of them resolved, one in three versions, and two incidents."""
     migrate(Store(clickhouse.url, clickhouse.user, clickhouse.password, database))
-    stored = [
+    opened = alert(4, tenant_id="umbrella", links=["host:web-4"], incident_id=INCIDENT["incident_id"])
+    muted = opened | {"seq": 2, "reason": "snoozed", "by": "omar", "snoozed_until": NOON + 3_600_000,
+                      "muted": "snoozed until 2026-09-21 15:14:00Z"}  # fmt: skip
+    taken = opened | {"seq": 3, "state": "acknowledged", "reason": "acknowledged", "by": "ines", "note": "[looking]",
+                      "assignee": "ines", "evidence": {"usual_low": 12.0, "usual_high": 35.5}}  # fmt: skip
+    alerts = [
         alert(1, severity="WARNING"),
         alert(2, severity="WARNING"),
         alert(2, seq=2, severity="CRITICAL"),
-        alert(3, state="resolved"),
-        alert(4, tenant_id="umbrella", state="acknowledged"),
+        alert(3, state="resolved", resolved_at=NOON + 3000, verdict="false_positive", verdict_at=NOON, label_version=1),
+        *(opened, muted, taken),
         alert(5, opened_at=NOON - 1000),
     ]
-    rows = [to_row(each) for each in stored]
+    incidents = [INCIDENT, INCIDENT | {"seq": 2, "state": "confirmed", "reason": "confirmed", "by": "ines"}, CLOSED]
     client = clickhouse.client(database)
-    client.insert("alerts", [list(row.values()) for row in rows], list(rows[0]))
+    for names, records in ((("alerts", "alert_events"), alerts), (("incidents", "incident_events"), incidents)):
+        for name in names:
+            for row in map(to_row, records):
+                client.insert(name, [list(row.values())], list(row))
     client.close()
     return {
         "WATCHFLOOR_CLICKHOUSE": clickhouse.url,
@@ -180,14 +207,18 @@ def tables(clickhouse: Access, database: str) -> dict[str, str]:
 
 
 def to_row(record: dict[str, Any]) -> dict[str, Any]:
-    """A record as a row of the table alerts."""
+    """A record as a row of its table."""
     times = {
-        name: datetime.fromtimestamp(record[name] / 1000, UTC)
-        for name in ("opened_at", "updated_at", "resolved_at")
-        if record[name] is not None
+        name: datetime.fromtimestamp(value / 1000, UTC)
+        for name, value in record.items()
+        if name.endswith(("_at", "_until")) and value is not None
     }
     place = {"source_partition": 0, "source_offset": 0, "record_time": times["updated_at"]}
     return {name: value for name, value in record.items() if name != "limit"} | times | place
+
+
+def ask(tables: dict[str, str], *arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), env=tables)
 
 
 def list_open(tables: dict[str, str], *arguments: str) -> Result:
@@ -196,7 +227,14 @@ def list_open(tables: dict[str, str], *arguments: str) -> Result:
 
 @pytest.mark.clickhouse
 @pytest.mark.parametrize(
-    ("arguments", "expected"), [([], [2, 5, 4, 1]), (["--tenant", "umbrella"], [4]), (["--tenant", "nobody"], [])]
+    ("arguments", "expected"),
+    [
+        ([], [2, 5, 4, 1]),
+        (["--tenant", "umbrella"], [4]),
+        (["--tenant", "nobody"], []),
+        (["--since", "2026-09-21T14:14:03"], [2, 5, 4, 1, 3]),
+        (["--since", "2026-09-21T14:14:04"], [2, 5, 4, 1]),
+    ],
 )
 def test_list_json_has_the_worst_first(tables: dict[str, str], arguments: list[str], expected: list[int]) -> None:
     result = list_open(tables, "--json", *arguments)
@@ -211,7 +249,7 @@ def test_list_for_people(tables: dict[str, str]) -> None:
     result = list_open(tables, "--tenant", "umbrella")
     assert result.stdout == (
         "2026-09-21 14:14:04Z HIGH     acknowledged umbrella cpu_percent 97 % on web-4: usual 12-35 % at this hour"
-        "  (opened, 4 samples) 00000000\n"
+        "  (acknowledged by ines: [looking], 4 samples, with ines, incident a0000000) 00000000\n"
     )
     assert list_open(tables, "--tenant", "nobody").stdout == "No alert of nobody is open.\n"
 
@@ -233,3 +271,89 @@ def test_an_alert_is_found_by_the_beginning_of_its_id(tables: dict[str, str]) ->
             patch.setenv(name, value)
         assert find(Settings(), alert(4)["alert_id"], None) == ("umbrella", alert(4)["alert_id"])
         assert find(Settings(), "0000", "umbrella") == ("umbrella", alert(4)["alert_id"])
+
+
+SHOWN = """\
+HIGH acknowledged cpu_percent 97 % on web-4: usual 12-35 % at this hour
+alert       00000000-0000-0000-0000-000000000004
+about       metric_anomaly of web-1, cpu_percent up
+tenant      umbrella
+opened      2026-09-21 14:14:00Z by event e-4
+fired       4 samples
+score       0.8
+value       97
+expected    20
+evidence    usual_high 35.5, usual_low 12
+with        ines
+incident    a0000000-0000-0000-0000-000000000001, confirmed, 2 alerts
+what to do  docs/alerts.md#metric_anomaly
+
+What happened
+   1 2026-09-21 14:14:04Z HIGH     open         opened
+   2 2026-09-21 14:14:04Z HIGH     open         snoozed by omar  (muted: snoozed until 2026-09-21 15:14:00Z)
+   3 2026-09-21 14:14:04Z HIGH     acknowledged acknowledged by ines: [looking]
+"""
+
+
+@pytest.mark.clickhouse
+def test_show_for_people_says_everything(tables: dict[str, str]) -> None:
+    result = ask(tables, "alerts", "show", "0000", "--tenant", "umbrella")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == SHOWN
+
+
+@pytest.mark.clickhouse
+def test_show_json_has_the_records_as_their_topics_have_them(tables: dict[str, str]) -> None:
+    result = ask(tables, "alerts", "show", alert(3)["alert_id"], "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    resolved = alert(3, state="resolved", resolved_at=NOON + 3000, verdict="false_positive", verdict_at=NOON)
+    complete = topics.ALERTS.codec.decode(topics.ALERTS.codec.encode(resolved | {"label_version": 1}))
+    assert found == {"alert": complete, "history": [complete], "incident": None}
+
+
+@pytest.mark.clickhouse
+@pytest.mark.parametrize("thing", ["alert", "incident"])
+def test_what_clickhouse_has_not_cannot_be_shown(tables: dict[str, str], thing: str) -> None:
+    unknown = "70000000-0000-0000-0000-000000000000"
+    result = ask(tables, f"{thing}s", "show", unknown, "--tenant", "acme")
+    assert result.exit_code == 1
+    assert f"ClickHouse has no {thing} {unknown} of acme" in result.stderr
+    assert f"no {thing} has an id that begins with '7'" in ask(tables, f"{thing}s", "show", "7").stderr
+
+
+@pytest.mark.clickhouse
+def test_incidents_that_are_not_closed(tables: dict[str, str]) -> None:
+    assert ask(tables, "incidents", "list").stdout == (
+        "2026-09-21 14:14:00Z HIGH     confirmed    umbrella host:web-4: cpu_percent 97 % on web-4"
+        "  (confirmed by ines, 2 alerts, 2 active) a0000000\n"
+    )
+    everything = [json.loads(text) for text in ask(tables, "incidents", "list", "--all", "--json").stdout.splitlines()]
+    assert everything == [INCIDENT | {"seq": 2, "state": "confirmed", "reason": "confirmed", "by": "ines"}, CLOSED]
+    assert ask(tables, "incidents", "list", "--tenant", "acme").stdout == "There is no incident of acme.\n"
+
+
+INCIDENT_SHOWN = """\
+HIGH confirmed host:web-4
+incident       a0000000-0000-0000-0000-000000000001
+tenant         umbrella
+opened         2026-09-21 14:14:00Z
+alerts         2, 2 of them active
+look first at  00000000-0000-0000-0000-000000000004: cpu_percent 97 % on web-4
+
+Its alerts
+2026-09-21 14:14:04Z HIGH     acknowledged umbrella cpu_percent 97 % on web-4: usual 12-35 % at this hour\
+  (acknowledged by ines: [looking], 4 samples, with ines, incident a0000000) 00000000
+
+What happened
+   1 2026-09-21 14:14:00Z HIGH     candidate    opened
+   2 2026-09-21 14:14:00Z HIGH     confirmed    confirmed by ines
+"""
+
+
+@pytest.mark.clickhouse
+def test_an_incident_for_people(tables: dict[str, str]) -> None:
+    assert ask(tables, "incidents", "show", "A0").stdout == INCIDENT_SHOWN
+    merged = ask(tables, "incidents", "show", "b0").stdout
+    assert f"went into      {INCIDENT['incident_id']}\n" in merged
+    assert "closed       merged by ines, incident a0000000\n" in merged

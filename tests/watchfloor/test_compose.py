@@ -102,17 +102,32 @@ def test_no_secret_is_written_down() -> None:
 
 
 def test_everything_waits_for_what_it_needs() -> None:
-    for name in ("worker", "sink", "collect"):
+    for name in ("worker", "sink", "collect", "notify"):
         assert SERVICES[name]["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
     assert SERVICES["sink"]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_the_notifier_runs_only_where_it_is_asked_for_and_reads_the_operators_file() -> None:
+    """Everything else comes up without a file of channels; with the profile, a missing one is an error of Compose."""
+    notify = SERVICES["notify"]
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"notify"}
+    assert notify["profiles"] == ["notify"]
+    (mounted,) = notify["volumes"]
+    assert mounted["target"] == environment(notify)["WATCHFLOOR_NOTIFY"]
+    assert mounted["read_only"]
+    assert mounted["bind"] == {"create_host_path": False}
+    # Secrets that the file names by variable come from a file of the operator's, which is never committed.
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    operators = {f"/{each['path']}" for each in notify["env_file"]} | {mounted["source"].removeprefix(".")}
+    assert operators | {"/.env"} <= set(ignored)
 
 
 def test_mounted_files_exist() -> None:
     sources = [
         volume.split(":")[0]
-        for service in SERVICES.values()
+        for name, service in SERVICES.items()
         for volume in service.get("volumes", [])
-        if volume.startswith(".")
+        if name != "notify" and volume.startswith(".")
     ]
     assert len(sources) == 2
     for source in sources:

@@ -19,8 +19,11 @@ from schemas.codec import MARKER, codec_for, topic_codec
 from schemas.parse import rabin, stored
 from streams.app import build
 from streams.metrics import METRICS
+from streams.runtime.offline import run
 from tests.faults import logs
 from tests.faults.waiting import until
+from tests.streams.runtime import pairs
+from tests.streams.runtime.tally import NOW
 from watchfloor.cli import main
 from watchfloor.commands.topics import all_wanted
 from watchfloor.dead_letters import HEADER, Choice, Replayer
@@ -222,6 +225,26 @@ def test_stop_keeps_what_came_before_and_skip_goes_on(settings: Settings) -> Non
     assert (skipping["replayed"], skipping["already"]) == (1, 2)
     assert [each for each, _ in skipping["skipped"]] == ["0:2", "0:3"]
     assert len(log(settings, "events.metrics")) == 3
+
+
+def test_a_timer_cannot_be_put_back_and_it_is_said_why(settings: Settings) -> None:
+    """Letters as the runtime writes them: no topic ever held what they stand for."""
+    spoilt = [pairs.one(pairs.FIRST, number, 0, number, pairs.SPOILT) for number in range(2)]
+    outcome = run(pairs.AGENT, spoilt, tick=NOW + 60_000, prefix=settings.prefix)
+    found = [(key, value or b"") for key, value in outcome.topic("dead-letters")]
+    assert len(found) == 2
+    write(settings, "dead-letters", found, partition=0)
+    write_letters(settings, 1)
+    stopped = dlq("replay", "0:0", "--yes")
+    assert stopped.exit_code == 2
+    assert "it stands for a timer of agent pairing, and no record: nothing can be put back" in stopped.stderr
+    assert "nothing to edit" in dlq("replay", "0:0", "--edit", "--yes").stderr
+    done = json.loads(dlq("replay", "--all", "--yes", "--on-error", "skip", "--json").stdout)
+    assert (done["replayed"], [each for each, _ in done["skipped"]]) == (1, ["0:0", "0:1"])
+    assert len(log(settings, "events.metrics")) == 1
+    source = f"timer b'e0' of {settings.prefix}changelog.pairing[0]"
+    assert f"record   {source}, due " in dlq("show", "0:0").stdout
+    assert f"ValueError: {source}\n" in dlq("list").stdout
 
 
 def test_of_two_replays_at_once_one_is_refused(settings: Settings) -> None:

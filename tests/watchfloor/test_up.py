@@ -15,12 +15,20 @@ from tests.watchfloor.instance import Instance
 def test_the_whole_of_it(tmp_path: Path) -> None:
     """Everything comes up and is found well; what is killed comes back; the end is orderly and leaves nothing."""
     home = tmp_path / "home"
-    environment = {"WATCHFLOOR_HOME": str(home), "WATCHFLOOR_SESSION_TIMEOUT_MS": "6000"}
+    channels = tmp_path / "notify.toml"
+    channels.write_text(
+        '[channels.noc]\ntype = "webhook"\nurl = "http://127.0.0.1:9/"\n[[routes]]\nchannels = ["noc"]\n'
+    )
+    environment = {
+        "WATCHFLOOR_HOME": str(home),
+        "WATCHFLOOR_SESSION_TIMEOUT_MS": "6000",
+        "WATCHFLOOR_NOTIFY": str(channels),
+    }
     instance = Instance(home, "watchfloor", "up", "--quiet", **environment)
     try:
         instance.ready(180)
         names = [service["name"] for service in instance.status()["services"]]
-        assert names == ["kafka", "clickhouse", "worker-0", "sink-0", "collect"]
+        assert names == ["kafka", "clickhouse", "worker-0", "sink-0", "notify", "collect"]
         table = instance.text()
         for name in names:
             where = instance.service(name)["where"]
@@ -29,7 +37,7 @@ def test_the_whole_of_it(tmp_path: Path) -> None:
         assert said_by("doctor", environment) == 0
         assert said_by("health", environment) == 0
 
-        killed = {name: instance.service(name) for name in ("kafka", "worker-0")}
+        killed = {name: instance.service(name) for name in ("kafka", "worker-0", "notify")}
         for service in killed.values():
             os.kill(service["pid"], signal.SIGKILL)
         for service in killed.values():

@@ -1,48 +1,101 @@
 """Asking the alert agent: a command goes to commands.alerts, its answer comes from alerts.answers."""
 
+import getpass
+import json
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import click
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from producers.offsets import bounds, partitions_of
 from producers.publish import Accepted, Publisher
 from schemas import topics
 from schemas.codec import DecodeError
-from sinks.store import quoted
+from sinks import queries
+from sinks.tables import ALERTS, INCIDENTS, Table
 from watchfloor.commands.db import ask, open_store
-from watchfloor.log import bounds, partitions_of
 from watchfloor.settings import Settings
 
 TIMEOUT_S = 10.0
 
-FIND = """
-SELECT tenant_id, toString(alert_id) AS alert_id FROM {database}.v_alerts
-WHERE startsWith(toString(alert_id), {{start:String}}) AND ({{tenant:String}} = '' OR tenant_id = {{tenant:String}})
-LIMIT 3
-"""
+REASON = click.option("--text", help="Why.")
+TENANT = click.option("--tenant", help="Its tenant; with whole IDs, ClickHouse is not asked.")
 
 
-def find(settings: Settings, start: str, tenant: str | None) -> tuple[str, str]:
-    """(tenant, alert_id) of the alert whose id begins so. A whole id with its tenant is taken as it is.
+def find(settings: Settings, start: str, tenant: str | None, table: Table = ALERTS) -> tuple[str, str]:
+    """(tenant, id) of the alert or the incident whose id begins so. A whole id with its tenant is taken as it is.
 
     Raises ClickException when there is none or more than one, as ClickHouse has them.
     """
     if tenant is not None and len(start) == 36:
         return tenant, start
-    store = open_store(settings)
-    found = ask(
+    name = "incident_id" if table is INCIDENTS else "alert_id"
+    thing = name.removesuffix("_id")
+    rows = records(
         settings,
-        lambda: store.query(FIND.format(database=quoted(store.database)), {"start": start, "tenant": tenant or ""}),
+        table,
+        f"startsWith(toString(t.{name}), {{start:String}}) "
+        "AND ({tenant:String} = '' OR t.tenant_id = {tenant:String})",
+        order="t.opened_at DESC LIMIT 2",
+        start=start.lower(),
+        tenant=tenant or "",
     )
-    if len(found) != 1:
+    if len(rows) != 1:
         raise click.ClickException(
-            f"no alert has an id that begins with {start!r}"
-            if not found
-            else f"more than one alert has an id that begins with {start!r}; give more of it, or --tenant"
+            f"no {thing} has an id that begins with {start!r}"
+            if not rows
+            else f"more than one {thing} has an id that begins with {start!r}; give more of it, or --tenant"
         )
-    return found[0]["tenant_id"], found[0]["alert_id"]
+    return rows[0]["tenant_id"], rows[0][name]
+
+
+def records(settings: Settings, table: Table, where: str, order: str, **parameters: str | int) -> list[dict[str, Any]]:
+    """As sinks.queries.records, with ClickHouse's trouble in plain words. Raises ClickException."""
+    store = open_store(settings)
+    return ask(settings, lambda: queries.records(store, table, where, order, **parameters))
+
+
+def asking(action: Callable[..., None]) -> Callable[..., None]:
+    """Options of every command that asks the alert agent for something."""
+    for option in (
+        click.option("--by", default=getpass.getuser, show_default="your user name", help="Who asks."),
+        click.option(
+            "--wait", type=click.FloatRange(min=0.1), default=15.0, show_default=True, help="Seconds to wait for it."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON, for scripts."),
+    ):
+        action = option(action)
+    return action
+
+
+def ask_agent(by: str, wait: float, as_json: bool, **fields: Any) -> None:
+    """Send a command and print its answer; exit code 1 when it was refused."""
+    settings = Settings()
+    try:
+        answer = request(settings, {"by": by} | {name: value for name, value in fields.items() if value}, wait)
+    except KafkaException as error:
+        raise kafka_trouble(settings, error, topics.ALERTS_ANSWERS.name) from error
+    if as_json:
+        click.echo(json.dumps(answer, ensure_ascii=False))
+    elif answer["accepted"]:
+        click.echo(answer["message"])
+    else:
+        raise click.ClickException(answer["message"])
+    if not answer["accepted"]:
+        raise click.exceptions.Exit(1)
+
+
+def kafka_trouble(settings: Settings, error: KafkaException, topic: str) -> click.ClickException:
+    reason: KafkaError = error.args[0]
+    if reason.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        name = settings.prefix + topic
+        said = f"there is no topic {name} at {settings.kafka}; make it with `watchfloor topics apply`"
+    else:
+        said = f"cannot read from Kafka at {settings.kafka}: {reason.str()}. Is it running (`watchfloor up`)?"
+    return click.ClickException(said)
 
 
 def request(settings: Settings, command: dict[str, Any], limit_s: float) -> dict[str, Any]:

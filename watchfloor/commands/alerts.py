@@ -1,6 +1,5 @@
-"""`watchfloor alerts`: follow the alerts as they happen, list those that are open, and act on them."""
+"""`watchfloor alerts`: follow the alerts as they happen, list and show them, and act on them."""
 
-import getpass
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -8,32 +7,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaException, Message
 from rich.console import Console
 from rich.text import Text
 
 from models.alerts import KINDS, RANK, SEVERITIES, VERDICTS
 from schemas import topics
 from schemas.codec import DecodeError
-from sinks.store import quoted
-from watchfloor.commands.alert_requests import find, request
-from watchfloor.commands.db import ask, open_store
+from sinks.tables import ALERT_EVENTS, ALERTS, INCIDENTS
+from watchfloor.commands.alert_requests import REASON, TENANT, ask_agent, asking, find, kafka_trouble, records
+from watchfloor.commands.alert_text import alert_story, line
 from watchfloor.log import messages
 from watchfloor.settings import Settings
 
-COLOURS = {"INFO": "cyan", "WARNING": "yellow", "HIGH": "dark_orange", "CRITICAL": "bold red"}
 STATES = ("open", "acknowledged", "resolved")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-QUERY = """
-SELECT tenant_id, toString(alert_id) AS alert_id, seq, fingerprint, kind, subject, metric, direction, state, severity,
-    toUnixTimestamp64Milli(opened_at) AS opened_at, toUnixTimestamp64Milli(updated_at) AS updated_at, count,
-    held_back, toString(previous_alert_id) AS previous_alert_id, score, value, expected, limit_value AS limit,
-    summary, reason, runbook
-FROM {database}.v_alerts
-WHERE state IN ('open', 'acknowledged') AND ({{tenant:String}} = '' OR tenant_id = {{tenant:String}})
-ORDER BY opened_at
-"""
+FAR_MS = 7_258_118_400_000  # 2200: nothing was resolved since then
 
 
 @click.group()
@@ -81,7 +70,7 @@ def tail(
     Without --since it begins with what comes from now on.
     """
     settings = Settings()
-    show = _printer(as_json)
+    show = printer(as_json)
     shown = 0
     try:
         for alert in versions(settings.kafka, settings.prefix + topics.ALERTS.name, since, follow=not no_follow):
@@ -92,25 +81,69 @@ def tail(
             if shown == limit:
                 return
     except KafkaException as error:
-        raise _kafka_trouble(settings, error) from error
+        raise kafka_trouble(settings, error, topics.ALERTS.name) from error
     except KeyboardInterrupt:
         return
 
 
 @command.command(name="list")
 @click.option("--tenant", help="Only this tenant's alerts.")
+@click.option("--since", type=Since(), help="Also those that were resolved since then: 15m, 2h or a time.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for scripts.")
-def list_open(tenant: str | None, as_json: bool) -> None:
+def list_open(tenant: str | None, since: int | None, as_json: bool) -> None:
     """List the alerts that are open or acknowledged, the worst first, as ClickHouse has them."""
-    settings = Settings()
-    store = open_store(settings)
-    rows = ask(settings, lambda: store.query(QUERY.format(database=quoted(store.database)), {"tenant": tenant or ""}))
-    rows.sort(key=lambda row: (-RANK[row["severity"]], row["opened_at"]))
-    show = _printer(as_json)
+    rows = records(
+        Settings(),
+        ALERTS,
+        "(t.state != 'resolved' OR t.resolved_at >= fromUnixTimestamp64Milli({since:Int64})) "
+        "AND ({tenant:String} = '' OR t.tenant_id = {tenant:String})",
+        order="t.opened_at",
+        tenant=tenant or "",
+        since=FAR_MS if since is None else since,
+    )
+    rows.sort(key=lambda row: (row["state"] == "resolved", -RANK[row["severity"]], row["opened_at"]))
+    show = printer(as_json)
     for row in rows:
         show(row)
     if not rows and not as_json:
         click.echo("No alert is open." if tenant is None else f"No alert of {tenant} is open.")
+
+
+@command.command()
+@click.argument("alert", metavar="ID")
+@TENANT
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: alert, history and incident.")
+def show(alert: str, tenant: str | None, as_json: bool) -> None:
+    """Show everything about the alert whose id begins with ID, as ClickHouse has it.
+
+    Evidence, who did what and when, comments, incident, verdict.
+    """
+    settings = Settings()
+    tenant, alert_id = find(settings, alert, tenant)
+    of_tenant = "t.tenant_id = {tenant:String}"
+    history = records(
+        settings, ALERT_EVENTS, f"{of_tenant} AND t.alert_id = {{id:UUID}}", "t.seq", tenant=tenant, id=alert_id
+    )
+    if not history:
+        raise click.ClickException(f"ClickHouse has no alert {alert_id} of {tenant}")
+    newest = history[-1]
+    incident = None
+    if newest["incident_id"]:
+        rows = records(
+            settings,
+            INCIDENTS,
+            f"{of_tenant} AND t.incident_id = {{id:UUID}}",
+            "t.seq",
+            tenant=tenant,
+            id=newest["incident_id"],
+        )
+        incident = rows[-1] if rows else None
+    if as_json:
+        click.echo(json.dumps({"alert": newest, "history": history, "incident": incident}, ensure_ascii=False))
+        return
+    console = terminal()
+    for text in alert_story(newest, history, incident):
+        console.print(text)
 
 
 class Lasting(click.ParamType):
@@ -128,47 +161,13 @@ class Lasting(click.ParamType):
         return int(moment.timestamp() * 1000)
 
 
-def _asking(action: Callable[..., None]) -> Callable[..., None]:
-    """Options of every command that asks the alert agent for something."""
-    for option in (
-        click.option("--by", default=getpass.getuser, show_default="your user name", help="Who asks."),
-        click.option(
-            "--wait", type=click.FloatRange(min=0.1), default=15.0, show_default=True, help="Seconds to wait for it."
-        ),
-        click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON, for scripts."),
-    ):
-        action = option(action)
-    return action
-
-
 def _on_alert(action: Callable[..., None]) -> Callable[..., None]:
-    action = click.option("--tenant", help="The alert's tenant; with a whole ID, ClickHouse is not asked.")(action)
-    return click.argument("alert", metavar="ID")(_asking(action))
-
-
-def _ask_agent(by: str, wait: float, as_json: bool, **fields: Any) -> None:
-    """Send a command and print its answer; exit code 1 when it was refused."""
-    settings = Settings()
-    try:
-        answer = request(settings, {"by": by} | {name: value for name, value in fields.items() if value}, wait)
-    except KafkaException as error:
-        raise _kafka_trouble(settings, error, topics.ALERTS_ANSWERS.name) from error
-    if as_json:
-        click.echo(json.dumps(answer, ensure_ascii=False))
-    elif answer["accepted"]:
-        click.echo(answer["message"])
-    else:
-        raise click.ClickException(answer["message"])
-    if not answer["accepted"]:
-        raise click.exceptions.Exit(1)
+    return click.argument("alert", metavar="ID")(TENANT(asking(action)))
 
 
 def _ask_about(alert: str, tenant: str | None, by: str, wait: float, as_json: bool, **fields: Any) -> None:
     tenant, alert_id = find(Settings(), alert, tenant)
-    _ask_agent(by, wait, as_json, tenant_id=tenant, alert_id=alert_id, **fields)
-
-
-REASON = click.option("--text", help="Why.")
+    ask_agent(by, wait, as_json, tenant_id=tenant, alert_id=alert_id, **fields)
 
 
 @command.command()
@@ -229,19 +228,19 @@ def verdict(alert: str, **options: Any) -> None:
 @click.option("--subject", help="Only this subject, such as a host.")
 @click.option("--metric", help="Only this metric.")
 @click.option("--severity", type=click.Choice(SEVERITIES), help="Only alerts that are at most this severe.")
-@_asking
+@asking
 def silence(**options: Any) -> None:
     """Mute alerts of TENANT for DURATION (15m, 2h, 30d at most) because of REASON. States go on."""
-    _ask_agent(action="silence", **options)
+    ask_agent(action="silence", **options)
 
 
 @command.command()
 @click.argument("tenant_id", metavar="TENANT")
 @click.argument("silence_id", metavar="ID")
-@_asking
+@asking
 def unsilence(**options: Any) -> None:
     """End the silence ID of TENANT now."""
-    _ask_agent(action="unsilence", **options)
+    ask_agent(action="unsilence", **options)
 
 
 def versions(servers: str, topic: str, since: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
@@ -268,38 +267,14 @@ def _decoded(message: Message) -> Iterator[dict[str, Any]]:
         click.echo(f"{where} is not an alert: {error}", err=True)
 
 
-def _printer(as_json: bool) -> Any:
+def printer(as_json: bool, shown: Callable[[dict[str, Any]], Text] = line) -> Callable[[dict[str, Any]], None]:
+    """Prints a record as a line: JSON, or as `shown` puts it for people."""
     if as_json:
-        return lambda alert: click.echo(json.dumps(alert, ensure_ascii=False))
-    console = Console(soft_wrap=True, highlight=False)
-    return lambda alert: console.print(line(alert))
+        return lambda record: click.echo(json.dumps(record, ensure_ascii=False))
+    console = terminal()
+    return lambda record: console.print(shown(record))
 
 
-def line(alert: dict[str, Any]) -> Text:
-    """One version of an alert on one line, for people; times are event times in UTC."""
-    moment = datetime.fromtimestamp(alert["updated_at"] / 1000, UTC)
-    samples = f"{alert['count']} sample" + "s" * (alert["count"] != 1)
-    notes = [alert["reason"], samples]
-    if alert["held_back"]:
-        notes.append(f"{alert['held_back']} held back")
-    if alert["previous_alert_id"]:
-        notes.append(f"after {alert['previous_alert_id'][:8]}")
-    colour = COLOURS[alert["severity"]]
-    return Text.assemble(
-        (f"{moment:%Y-%m-%d %H:%M:%S}Z ", "dim"),
-        (f"{alert['severity']:<8} ", colour),
-        (f"{alert['state']:<12} ", "green" if alert["state"] == "resolved" else "bold"),
-        (f"{alert['tenant_id']} ", "dim"),
-        alert["summary"],
-        (f"  ({', '.join(notes)}) {alert['alert_id'][:8]}", "dim"),
-    )
-
-
-def _kafka_trouble(settings: Settings, error: KafkaException, topic: str = topics.ALERTS.name) -> click.ClickException:
-    reason: KafkaError = error.args[0]
-    if reason.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-        name = settings.prefix + topic
-        said = f"there is no topic {name} at {settings.kafka}; make it with `watchfloor topics apply`"
-    else:
-        said = f"cannot read from Kafka at {settings.kafka}: {reason.str()}. Is it running (`watchfloor up`)?"
-    return click.ClickException(said)
+def terminal() -> Console:
+    """Lines are as long as they are: who reads them by script finds one per record."""
+    return Console(soft_wrap=True, highlight=False)

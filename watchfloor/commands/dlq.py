@@ -129,7 +129,8 @@ def show(letter_id: Position, as_json: bool) -> None:
         return
     lines = {
         "letter": f"{letter.id}, written {moment(letter.timestamp)}",
-        "record": f"{place(letter)}, published {moment(letter.record['source_timestamp'])}",
+        "record": f"{place(letter)}, {'published' if letter.timer is None else 'due'} "
+        f"{moment(letter.record['source_timestamp'])}",
         "agent": letter.record["agent"],
         "class": letter.record["error_class"],
         "reason": letter.record["message"],
@@ -336,7 +337,10 @@ def summary(letter: Letter, found: Survey) -> dict[str, Any]:
 
 
 def place(letter: Letter) -> str:
-    return f"{letter.record['source_topic']}[{letter.record['source_partition']}] at {letter.record['source_offset']}"
+    source = f"{letter.record['source_topic']}[{letter.record['source_partition']}]"
+    if letter.timer is not None:
+        return f"timer {letter.timer!r} of {source}"
+    return f"{source} at {letter.record['source_offset']}"
 
 
 def shown(value: Any) -> Any:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
+from producers.offsets import bounds, partitions_of
 from schemas.topics import ALERTS, EVENTS_METRICS, PREDICTIONS_ANOMALY, Topic
 
 LIMIT_S = 20.0
@@ -38,14 +39,10 @@ def consumer(kafka: str) -> Consumer:
 
 def places(reader: Consumer, name: str, end: bool = False) -> list[TopicPartition]:
     """All partitions of a topic, at their beginning or at their end. Raises KafkaException."""
-    found = reader.list_topics(name, timeout=LIMIT_S).topics[name]
-    if found.error is not None:
-        raise KafkaException(found.error)
-    partitions = [TopicPartition(name, number, 0) for number in found.partitions]
-    if end:
-        for partition in partitions:
-            partition.offset = reader.get_watermark_offsets(partition, timeout=LIMIT_S)[1]
-    return partitions
+    return [
+        TopicPartition(name, number, bounds(reader, name, number)[1] if end else 0)
+        for number in partitions_of(reader, name)
+    ]
 
 
 class Watch:
@@ -84,7 +81,7 @@ def event_ids(kafka: str, prefix: str) -> list[str]:
     ids = []
     for place in begin:
         reader.assign([place])
-        at, moved = reader.get_watermark_offsets(place, timeout=LIMIT_S)[0], time.monotonic()
+        at, moved = bounds(reader, name, place.partition)[0], time.monotonic()
         while at < end[place.partition]:
             # Takes its whole time when fewer come than asked for.
             for message in reader.consume(BATCH, 0.1):

@@ -17,6 +17,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from producers.offsets import bounds, settled
 from schemas.codec import DecodeError
 from schemas.topics import ALERTS
 from watchfloor.log import message_at
@@ -152,9 +153,10 @@ class Teller:
         if new:
             since = int((time.time() - self.max_age_s) * 1000) if self.max_age_s else 0
             asked = [TopicPartition(one.topic, one.partition, since) for one in new]
-            found = {one.partition: one.offset for one in consumer.offsets_for_times(asked, timeout=LIMIT_S)}
+            times = settled(lambda: consumer.offsets_for_times(asked, timeout=LIMIT_S))
+            found = {one.partition: one.offset for one in times}
             for one in new:
-                _, end = consumer.get_watermark_offsets(one, timeout=LIMIT_S)
+                _, end = bounds(consumer, one.topic, one.partition)
                 one.offset = found[one.partition] if found[one.partition] >= 0 else end
         for one in starts:
             metadata = one.metadata or ""
@@ -327,8 +329,8 @@ class Teller:
         self.figures.lag.labels(self.name).set(lag)
 
     def _unread(self, consumer: Consumer, number: int, place: Place) -> int:
-        _, end = consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=LIMIT_S)
-        return max(0, int(end) - place.next)
+        _, end = bounds(consumer, self.topic, number)
+        return max(0, end - place.next)
 
 
 def packed(offsets: list[int]) -> str:

@@ -1,0 +1,165 @@
+"""How alerts and incidents look to people. Times are event times in UTC."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.text import Text
+
+Record = Mapping[str, Any]
+
+COLOURS = {"INFO": "cyan", "WARNING": "yellow", "HIGH": "dark_orange", "CRITICAL": "bold red"}
+OVER = ("resolved", "closed")
+
+
+def moment(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def line(alert: Record) -> Text:
+    """One version of an alert on one line."""
+    notes = [_said(alert), counted(alert["count"], "sample")]
+    if alert["held_back"]:
+        notes.append(f"{alert['held_back']} held back")
+    if alert["previous_alert_id"]:
+        notes.append(f"after {alert['previous_alert_id'][:8]}")
+    if alert["assignee"]:
+        notes.append(f"with {alert['assignee']}")
+    if alert["escalation"]:
+        notes.append("escalated" if alert["escalation"] == 1 else f"escalated {alert['escalation']} times")
+    if alert["flapping"]:
+        notes.append("flapping")
+    if alert["verdict"]:
+        notes.append(alert["verdict"])
+    if alert["incident_id"]:
+        notes.append(f"incident {alert['incident_id'][:8]}")
+    if alert["muted"]:
+        notes.append(f"muted: {alert['muted']}")
+    return _line(alert, alert["summary"], notes, alert["alert_id"])
+
+
+def incident_line(incident: Record) -> Text:
+    """One version of an incident on one line."""
+    about = f"{_about(incident)}: {incident['summary']}"
+    notes = [_said(incident), counted(incident["alerts"], "alert"), f"{incident['active']} active"]
+    return _line(incident, about, notes, incident["incident_id"])
+
+
+def _line(record: Record, about: str, notes: Iterable[str], name: str) -> Text:
+    return Text.assemble(
+        (f"{moment(record['updated_at'])} ", "dim"),
+        (f"{record['severity']:<8} ", COLOURS[record["severity"]]),
+        _state(record, 12),
+        (f"{record['tenant_id']} ", "dim"),
+        about,
+        (f"  ({', '.join(notes)}) {name[:8]}", "dim"),
+    )
+
+
+def alert_story(alert: Record, history: Iterable[Record], incident: Record | None) -> Iterator[Text]:
+    """Everything about an alert: what it says, what it rests on, where it belongs, what happened to it."""
+    yield _title(alert, alert["summary"])
+    yield from _facts(
+        {
+            "alert": alert["alert_id"],
+            "about": f"{alert['kind']} of {alert['subject']}, {alert['metric']} {alert['direction']}",
+            "tenant": alert["tenant_id"],
+            "opened": f"{moment(alert['opened_at'])} by event {alert['event_id']}",
+            "resolved": alert["resolved_at"] and moment(alert["resolved_at"]),
+            "fired": counted(alert["count"], "sample")
+            + (f", {alert['held_back']} openings held back" if alert["held_back"] else "")
+            + (", flapping: held open until it is calm" if alert["flapping"] else ""),
+            "score": f"{alert['score']:.3g}",
+            "value": _number(alert["value"]),
+            "expected": _number(alert["expected"]),
+            "limit": _number(alert["limit"]),
+            "evidence": ", ".join(f"{name} {value:g}" for name, value in sorted(alert["evidence"].items())),
+            "with": alert["assignee"],
+            "escalated": alert["escalation"] and counted(alert["escalation"], "time"),
+            "snoozed": alert["snoozed_until"] and f"until {moment(alert['snoozed_until'])}",
+            "muted": alert["muted"],
+            "verdict": alert["verdict"] and f"{alert['verdict']} at {moment(alert['verdict_at'])}",
+            "reopens": alert["previous_alert_id"],
+            "incident": _belongs(alert, incident),
+            "what to do": alert["runbook"],
+        }
+    )
+    yield from _happened(history)
+
+
+def incident_story(incident: Record, alerts: Iterable[Record], history: Iterable[Record]) -> Iterator[Text]:
+    """Everything about an incident: what it is about, its alerts, what happened to it."""
+    yield _title(incident, _about(incident))
+    related = incident["related_incident_id"]
+    yield from _facts(
+        {
+            "incident": incident["incident_id"],
+            "tenant": incident["tenant_id"],
+            "opened": moment(incident["opened_at"]),
+            "closed": incident["closed_at"] and moment(incident["closed_at"]),
+            "alerts": f"{incident['alerts']}, {incident['active']} of them active",
+            "look first at": f"{incident['alert_id']}: {incident['summary']}",
+            "went into": related if incident["reason"] == "merged" else None,
+        }
+    )
+    yield Text("\nIts alerts", style="bold")
+    yield from map(line, alerts)
+    yield from _happened(history)
+
+
+def _happened(history: Iterable[Record]) -> Iterator[Text]:
+    yield Text("\nWhat happened", style="bold")
+    for each in history:
+        yield Text.assemble(
+            (f"{each['seq']:>4} ", "dim"),
+            (f"{moment(each['updated_at'])} ", "dim"),
+            (f"{each['severity']:<8} ", COLOURS[each["severity"]]),
+            _state(each, 12),
+            _said(each),
+            (f"  (muted: {each['muted']})" if each.get("muted") else "", "dim"),
+        )
+
+
+def _title(record: Record, about: str) -> Text:
+    return Text.assemble((f"{record['severity']} ", COLOURS[record["severity"]]), _state(record), about)
+
+
+def _facts(facts: Mapping[str, str | int | None]) -> Iterator[Text]:
+    """Those that there are, one below the other."""
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        if value:
+            yield Text.assemble((name.ljust(width), "dim"), str(value))
+
+
+def _state(record: Record, width: int = 0) -> tuple[str, str]:
+    return f"{record['state']:<{width}} ", "green" if record["state"] in OVER else "bold"
+
+
+def _said(record: Record) -> str:
+    """Why there is this version, by whom, and what he said."""
+    said: str = record["reason"]
+    if record["by"] != "system":
+        said += f" by {record['by']}"
+    if record.get("related_incident_id"):
+        said += f", incident {record['related_incident_id'][:8]}"
+    return said + (f": {record['note']}" if record["note"] else "")
+
+
+def _about(incident: Record) -> str:
+    return ", ".join([incident["link"], *incident["links"]])
+
+
+def _belongs(alert: Record, incident: Record | None) -> str | None:
+    if incident is None:
+        found: str | None = alert["incident_id"]
+        return found
+    return f"{incident['incident_id']}, {incident['state']}, {counted(incident['alerts'], 'alert')}"
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.6g}"
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
