@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -95,7 +95,7 @@ class Signer:
             )
         try:
             key = serialization.load_pem_private_key(pem, password=None)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise KeyFileError(f"{path} holds no private key in PEM without a password") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise KeyFileError(f"{path} holds a key of another kind than Ed25519")
