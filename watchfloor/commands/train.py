@@ -71,8 +71,8 @@ def forest(
 ) -> None:
     """Train the isolation forest on the newest 30 days of metric samples of a tenant.
 
-    One forest serves all hosts that are named (all of the tenant's without --host), so let them be of one kind: with
-    --each-host every host gets its own. Of all samples the oldest 80 % train and the newest 20 % calibrate. At least
+    One forest serves the host that is named, or all hosts of the tenant, which should then be of one kind; with
+    --each-host every host gets its own. Of the samples the oldest 80 % train and the newest 20 % calibrate. At least
     1,000 samples are needed; with --each-host, hosts with fewer are left out and named. The five newest versions of
     each forest are kept.
 
