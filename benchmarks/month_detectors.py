@@ -107,7 +107,7 @@ def forest(host: int, values: Values, sent: Flags) -> list[Alert]:
     """Alerts of an isolation forest that is trained once, on the host's first ten days, and fires from FOREST_P on."""
     at = np.flatnonzero(sent)
     known = at < LEARNING_DAYS * DAY
-    trained, _ = train(START_MS + at[known] * MINUTE_MS, values[:, at[known]].T, version="v20250612_000000")
+    trained, _ = train(START_MS + at[known] * MINUTE_MS, values[:, at[known]].T)
     new = at[~known]
     scores = np.concatenate([trained.scores(part) for part in np.array_split(values[:, new].T, 1 + len(new) // 1000)])
     fires = np.zeros(len(sent), dtype=bool)

@@ -15,6 +15,8 @@ COMMANDS = {
     "collect": "Sample this host's metrics and publish them.",
     "replay": "Publish the events of a file.",
     "detect": "Run a detector over a series and draw the result.",
+    "train": "Train a model and store it as a signed version.",
+    "models": "List, show and verify stored models; make the keys that sign them.",
     "control": "Read, change and undo settings while everything runs.",
     "dlq": "Show dead letters, and replay them.",
     "positions": "Show where the agents stand; go on past lost records.",

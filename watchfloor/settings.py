@@ -73,6 +73,19 @@ class Settings(BaseSettings):
         default=None, description="TOML file of notification channels and routes; without it nobody is notified."
     )
 
+    models: str | None = Field(
+        default=None,
+        description="Where models are stored: a folder, or an address that fsspec knows. HOME/models without it.",
+    )
+    signing_key: Path = Field(
+        default=Path("~/.config/watchfloor/signing-key.pem"),
+        description="Private key that signs models, where they are trained; keep it out of HOME.",
+    )
+    trusted_keys: Path = Field(
+        default=Path("~/.config/watchfloor/trusted-keys"),
+        description="Public keys of models that are loaded, a line for each.",
+    )
+
     tenant: str = Field(
         default="local", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Tenant of this host's metrics."
     )
@@ -101,6 +114,14 @@ class Settings(BaseSettings):
         if parts.username or parts.password:
             raise ValueError("user and password belong in WATCHFLOOR_CLICKHOUSE_USER and _PASSWORD, not in the address")
         return value
+
+    @field_validator("models")
+    @classmethod
+    def check_models(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if parts.username or parts.password:
+            raise ValueError("credentials belong where fsspec's package for such addresses looks, not in the address")
+        return value or None
 
     @field_validator("prefix")
     @classmethod
@@ -131,6 +152,11 @@ class Settings(BaseSettings):
     def run(self) -> Path:
         """Folder where processes say which ports they took."""
         return self.home / "run"
+
+    @cached_property
+    def model_store(self) -> str:
+        """Where models are stored."""
+        return self.models or str(self.home / "models")
 
 
 def variable(field: str) -> str:

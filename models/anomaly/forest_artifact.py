@@ -1,23 +1,26 @@
-"""A forest as files: `manifest.json`, for people and checks, and `forest.npz`, arrays without any code in them.
+"""A forest as a version in the registry: `forest.npz`, arrays without any code in them.
 
-What was damaged or cut off, is of another format, or was trained on other features is refused; the digests find
-accidents, not forgers, because nothing is signed.
+The registry sees to the signature and the digests. Here the features and the arrays themselves are checked: what could
+not score every sample is refused.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from hashlib import sha256
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from models import metrics
 from models.anomaly.forest import Forest, Trees
+from models.registry import Artifact, ArtifactRefused, Manifest, Mark, Place
 
-FORMAT = 1
-MANIFEST, ARRAYS = "manifest.json", "forest.npz"
+NAME = "isolation_forest"
+"""Of the model, as the registry and predictions name it."""
+
+ARRAYS = "forest.npz"
+RARE = (0.05, 0.01, 0.001)
 
 _SHAPES = {
     "roots": ("i", 1),
@@ -31,31 +34,20 @@ _SHAPES = {
 }
 
 
-class ArtifactRefused(ValueError):
-    """Files that are no forest that can be used here; the message says what was expected and what came."""
-
-
 @dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a forest is and where it comes from.
+class Training:
+    """What a forest learned from, and how.
 
     Attributes:
-        name: of the model: "isolation_forest".
-        version: of this forest, vYYYYMMDD_HHMMSS.
-        feature_set: name of the feature set.
-        features: its names, in the order in which values are given.
         first_ms, last_ms: event times of the oldest and the newest sample used, epoch milliseconds.
         trained, calibrated: samples trained on, and the newer ones kept for calibration.
         missing: share of the training samples that lacked each feature, by its name.
         contamination: assumed share of unusual samples; says where `Forest.nominal` is, nothing else.
         seed: of the random splits.
+        digest: SHA-256 of the times and values used: the same samples give the same one.
         libraries: versions that trained it.
     """
 
-    name: str
-    version: str
-    feature_set: str
-    features: tuple[str, ...]
     first_ms: int
     last_ms: int
     trained: int
@@ -63,11 +55,12 @@ class Manifest:
     missing: Mapping[str, float]
     contamination: float
     seed: int
+    digest: str
     libraries: Mapping[str, str]
 
 
-def pack(forest: Forest, manifest: Manifest) -> dict[str, bytes]:
-    """The files of a forest, by name; the same forest and manifest give the same bytes."""
+def pack(forest: Forest) -> dict[str, bytes]:
+    """The files of a forest, by name; the same forest gives the same bytes."""
     trees = forest.trees
     out = BytesIO()
     np.savez_compressed(
@@ -81,57 +74,76 @@ def pack(forest: Forest, manifest: Manifest) -> dict[str, bytes]:
         calibration=forest.calibration,
         depth_usual_nominal=np.array([trees.depth, trees.usual, forest.nominal]),
     )
-    arrays = out.getvalue()
-    about = {"format": FORMAT, **asdict(manifest), "files": {ARRAYS: sha256(arrays).hexdigest()}}
-    about["digest"] = digest(about)
-    return {MANIFEST: (json.dumps(about, indent=1) + "\n").encode(), ARRAYS: arrays}
+    return {ARRAYS: out.getvalue()}
 
 
-def digest(about: Mapping[str, Any]) -> str:
-    """SHA-256 of a manifest's fields, but for the digest itself."""
-    rest = {key: value for key, value in about.items() if key != "digest"}
-    return sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def unpack(files: Mapping[str, bytes], feature_set: str, features: tuple[str, ...]) -> tuple[Forest, Manifest]:
-    """The forest in these files.
+def describe(
+    forest: Forest,
+    training: Training,
+    version: str,
+    tenant: str,
+    host: str = "",
+    source: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """The manifest of a forest.
 
     Args:
-        files: contents by name.
-        feature_set, features: what samples are made of here.
+        forest, training: as trained.
+        version: its name, vYYYYMMDD_HHMMSS.
+        tenant, host: for whose samples it is; without a host, for all of the tenant's.
+        source: what else is to be said of what it was trained on; values of JSON.
     Raises:
-        ArtifactRefused: a file is missing or was changed, the format is unknown, the features are others, or the
-            arrays are no forest.
+        ValueError: the version is no version.
     """
-    for name in (MANIFEST, ARRAYS):
-        if name not in files:
-            raise ArtifactRefused(f"{name} is missing; there are {', '.join(sorted(files)) or 'no files'}")
-    manifest = _read_manifest(files)
-    if (manifest.feature_set, manifest.features) != (feature_set, features):
-        raise ArtifactRefused(
-            f"{manifest.name} {manifest.version} was trained on feature set {manifest.feature_set} "
-            f"({', '.join(manifest.features)}); expected {feature_set} ({', '.join(features)})"
-        )
-    return _read_forest(files[ARRAYS], len(features)), manifest
+    about = asdict(training)
+    libraries = about.pop("libraries")
+    return Manifest(
+        place=Place(NAME, tenant, host),
+        version=version,
+        feature_set=metrics.FEATURE_SET,
+        features=metrics.NAMES,
+        training={**(source or {}), **about},
+        metrics=figures(forest),
+        libraries=libraries,
+        files={name: Mark.of(content) for name, content in pack(forest).items()},
+    )
 
 
-def _read_manifest(files: Mapping[str, bytes]) -> Manifest:
+def figures(forest: Forest) -> dict[str, float]:
+    """Scores and p-values that say what a forest's scores mean.
+
+    `nominal` and `nominal_p`: the score that 5 % of the training samples reach, and its p-value among the newer ones
+    (about 0.05 where these come as those did); `least_p`: the least p-value that it can give; `score_at_0.01` and so
+    on: the score from which the p-value is at most that, 1 where no score is so rare.
+    """
+    count = len(forest.calibration)
+    out = {"nominal": forest.nominal, "nominal_p": forest.p_value(forest.nominal), "least_p": 1 / (count + 1)}
+    for p in RARE:
+        beyond = int(p * (count + 1)) - 1  # so many calibration samples may be as unusual
+        score = 1.0
+        if beyond >= 0:
+            score = float(np.nextafter(forest.calibration[count - beyond - 1], 1.0))
+        out[f"score_at_{p:g}"] = score
+    return out
+
+
+def unpack(artifact: Artifact) -> Forest:
+    """The forest of a verified version.
+
+    Raises:
+        ArtifactRefused: it is another model, was trained on other features than samples have here, or its arrays are
+            no forest.
+    """
+    manifest = artifact.manifest
+    if manifest.place.model != NAME:
+        raise ArtifactRefused(f"{manifest.place}, {manifest.version}: expected a model named {NAME}")
+    artifact.require(metrics.FEATURE_SET, metrics.NAMES)
     try:
-        about = json.loads(files[MANIFEST])
-    except ValueError as error:
-        raise ArtifactRefused(f"{MANIFEST} is not JSON, perhaps cut off: {error}") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        came = about.get("format") if isinstance(about, dict) else about
-        raise ArtifactRefused(f"{MANIFEST} has format {came!r}; this release reads format {FORMAT}")
-    if about.get("digest") != digest(about):
-        raise ArtifactRefused(f"{MANIFEST} was changed: its fields do not give the digest that it names")
-    found = sha256(files[ARRAYS]).hexdigest()
-    if about["files"] != {ARRAYS: found}:
-        raise ArtifactRefused(f"{ARRAYS} was changed or cut off: its SHA-256 is {found}, expected {about['files']}")
-    named = {field.name for field in fields(Manifest)}
-    if named - about.keys():
-        raise ArtifactRefused(f"{MANIFEST} lacks {', '.join(sorted(named - about.keys()))}")
-    return Manifest(**{name: about[name] for name in named} | {"features": tuple(about["features"])})
+        if ARRAYS not in artifact.files:
+            raise ArtifactRefused(f"it has no {ARRAYS}, but {', '.join(artifact.files) or 'no files'}")
+        return _read_forest(artifact.files[ARRAYS], len(metrics.NAMES))
+    except ArtifactRefused as error:
+        raise ArtifactRefused(f"{manifest.place}, {manifest.version}: {error}") from error
 
 
 def _read_forest(raw: bytes, features: int) -> Forest:

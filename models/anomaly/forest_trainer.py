@@ -1,7 +1,7 @@
 """Training of the isolation forest, with scikit-learn; scoring needs none of it (`forest`)."""
 
 import platform
-import re
+from hashlib import sha256
 
 import numpy as np
 import sklearn
@@ -10,10 +10,9 @@ from sklearn.ensemble import IsolationForest
 
 from models import metrics
 from models.anomaly.forest import Floats, Forest, Trees, filled
-from models.anomaly.forest_artifact import Manifest
+from models.anomaly.forest_artifact import Training
 from models.anomaly.samples import LARGEST
 
-NAME = "isolation_forest"
 LEAST = 1000
 LONGEST_MS = 30 * 86_400_000
 MOST = 50_000
@@ -23,15 +22,14 @@ NEWEST = 0.2
 """Share of the samples, the newest, that calibrate instead of training."""
 
 TREES, SAMPLES_PER_TREE, CONTAMINATION = 100, 256, 0.05
-VERSION = re.compile(r"v\d{8}_\d{6}")
 
 
 class TooFewSamples(ValueError):
     """Not enough history to train on."""
 
 
-def train(times_ms: ArrayLike, vectors: ArrayLike, *, version: str, seed: int = 0) -> tuple[Forest, Manifest]:
-    """A forest of the newest 30 days of one host, or of hosts of one class.
+def train(times_ms: ArrayLike, vectors: ArrayLike, *, seed: int = 0) -> tuple[Forest, Training]:
+    """A forest of the newest 30 days of one host, or of several hosts together.
 
     The oldest 80 % of them train, the newest 20 % calibrate. What is missing (NaN, None) stands at the median of the
     training samples that have it: then it decides nothing either way.
@@ -39,14 +37,11 @@ def train(times_ms: ArrayLike, vectors: ArrayLike, *, version: str, seed: int = 
     Args:
         times_ms: event times in epoch milliseconds, ascending, (samples,).
         vectors: the nine metrics in the order of `models.metrics.NAMES`, (samples, 9).
-        version: of the new forest, vYYYYMMDD_HHMMSS.
         seed: of the random splits; the same samples and seed give the same forest.
     Raises:
         TooFewSamples: fewer than 1,000 samples.
-        ValueError: the version is no version, or times and vectors do not fit or are not in order.
+        ValueError: times and vectors do not fit or are not in order.
     """
-    if not VERSION.fullmatch(version):
-        raise ValueError(f"version must look like v20250131_060000, not {version!r}")
     times, given = _newest(np.asarray(times_ms, dtype=np.int64), np.asarray(vectors, dtype=np.float64))
     cut = round(len(times) * (1 - NEWEST))
     older, newer = given[:cut], given[cut:]
@@ -58,11 +53,7 @@ def train(times_ms: ArrayLike, vectors: ArrayLike, *, version: str, seed: int = 
     trees = flatten(fitted)
     forest = Forest(trees, medians, np.zeros(0), nominal=-float(fitted.offset_))
     forest = Forest(trees, medians, np.sort(forest.scores(newer)), forest.nominal)
-    manifest = Manifest(
-        name=NAME,
-        version=version,
-        feature_set=metrics.FEATURE_SET,
-        features=metrics.NAMES,
+    training = Training(
         first_ms=int(times[0]),
         last_ms=int(times[-1]),
         trained=cut,
@@ -70,13 +61,20 @@ def train(times_ms: ArrayLike, vectors: ArrayLike, *, version: str, seed: int = 
         missing=dict(zip(metrics.NAMES, missing.round(4).tolist(), strict=True)),
         contamination=CONTAMINATION,
         seed=seed,
+        digest=_digest(times, given),
         libraries={
             "python": platform.python_version(),
             "numpy": np.__version__,
             "scikit-learn": sklearn.__version__,
         },
     )
-    return forest, manifest
+    return forest, training
+
+
+def _digest(times: NDArray[np.int64], vectors: Floats) -> str:
+    # Whatever was missing, and however, is one NaN.
+    known = np.where(np.abs(vectors) <= LARGEST, vectors, np.nan)
+    return sha256(times.astype("<i8").tobytes() + known.astype("<f8").tobytes()).hexdigest()
 
 
 def _newest(times: NDArray[np.int64], vectors: Floats) -> tuple[NDArray[np.int64], Floats]:

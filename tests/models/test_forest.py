@@ -1,6 +1,6 @@
 """The isolation forest: scores as scikit-learn's, conformal p-values, and files that are refused when wrong."""
 
-import json
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
@@ -14,9 +14,10 @@ from sklearn.ensemble import IsolationForest
 
 from models.anomaly import forest_trainer
 from models.anomaly.forest import Forest, Trees, filled
-from models.anomaly.forest_artifact import ARRAYS, MANIFEST, ArtifactRefused, Manifest, digest, pack, unpack
+from models.anomaly.forest_artifact import ARRAYS, Training, describe, figures, pack, unpack
 from models.anomaly.forest_trainer import TooFewSamples, flatten, train
-from models.metrics import FEATURE_SET, NAMES
+from models.metrics import NAMES
+from models.registry import Artifact, ArtifactRefused, Mark, Place
 
 Floats = NDArray[np.float64]
 
@@ -35,12 +36,12 @@ def usual(seed: int, count: int = 2000, missing: float = 0.02) -> Floats:
     return values
 
 
-def trained(seed: int = 1, count: int = 2000) -> tuple[Forest, Manifest]:
-    return train(np.arange(count) * MINUTE_MS, usual(seed, count), version=VERSION, seed=seed)
+def trained(seed: int = 1, count: int = 2000) -> tuple[Forest, Training]:
+    return train(np.arange(count) * MINUTE_MS, usual(seed, count), seed=seed)
 
 
-FOREST, ABOUT = trained()
-FILES = pack(FOREST, ABOUT)
+FOREST, TRAINING = trained()
+FILES = pack(FOREST)
 
 
 @settings(max_examples=20)
@@ -121,7 +122,7 @@ def test_a_missing_value_stands_at_the_median_of_the_training_samples(nothing: f
 def test_a_metric_that_a_host_does_not_have_decides_nothing() -> None:
     values = usual(1)
     values[:, 4:6] = np.nan
-    forest, about = train(np.arange(2000) * MINUTE_MS, values, version=VERSION)
+    forest, about = train(np.arange(2000) * MINUTE_MS, values)
     assert forest.medians[4:6].tolist() == [0.0, 0.0]
     assert about.missing["db_connections"] == 1.0
     assert not set(forest.trees.feature[np.isfinite(forest.trees.threshold)].tolist()) & {4, 5}
@@ -149,7 +150,7 @@ def test_p_values_of_new_usual_samples_are_spread_evenly() -> None:
 def test_the_newest_samples_calibrate_and_do_not_train() -> None:
     values = usual(1)
     values[1600:] *= 3
-    forest, about = train(np.arange(2000) * MINUTE_MS, values, version=VERSION, seed=1)
+    forest, about = train(np.arange(2000) * MINUTE_MS, values, seed=1)
     assert (about.trained, about.calibrated) == (1600, 400)
     assert forest.trees.threshold.tobytes() == FOREST.trees.threshold.tobytes()
     assert forest.calibration.tolist() == sorted(forest.scores(values[1600:]).tolist())
@@ -157,29 +158,28 @@ def test_the_newest_samples_calibrate_and_do_not_train() -> None:
 
 def test_thirty_days_are_used_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     times, values = np.arange(4000) * (DAY_MS // 50), usual(1, 4000)
-    _, about = train(times, values, version=VERSION)
+    _, about = train(times, values)
     assert (about.first_ms, about.last_ms) == (int(times[-1]) - 30 * DAY_MS, int(times[-1]))
     assert about.trained + about.calibrated == 1501
     monkeypatch.setattr(forest_trainer, "MOST", 1200)
-    _, about = train(times, values, version=VERSION)
+    _, about = train(times, values)
     assert (about.first_ms, about.last_ms) == (int(times[-1]) - 30 * DAY_MS, int(times[-1]))
     assert about.trained + about.calibrated == 1200
 
 
 @pytest.mark.parametrize(
-    ("times", "values", "version", "message"),
+    ("times", "values", "message"),
     [
-        (np.arange(999), usual(1, 999), VERSION, "at least 1000 samples of the last 30 days, there are 999"),
-        (np.arange(2000) * DAY_MS, usual(1), VERSION, "there are 31"),
-        (np.zeros(0), np.zeros((0, 9)), VERSION, "there are 0"),
-        (np.arange(2000)[::-1], usual(1), VERSION, "ascending"),
-        (np.arange(2000), usual(1)[:, :8], VERSION, "values, got .* and .2000, 8."),
-        (np.arange(2000), usual(1), "newest", "version must look like"),
+        (np.arange(999), usual(1, 999), "at least 1000 samples of the last 30 days, there are 999"),
+        (np.arange(2000) * DAY_MS, usual(1), "there are 31"),
+        (np.zeros(0), np.zeros((0, 9)), "there are 0"),
+        (np.arange(2000)[::-1], usual(1), "ascending"),
+        (np.arange(2000), usual(1)[:, :8], "values, got .* and .2000, 8."),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused(times: Any, values: Floats, version: str, message: str) -> None:
+def test_what_cannot_be_trained_on_is_refused(times: Any, values: Floats, message: str) -> None:
     with pytest.raises(ValueError, match=message) as refused:
-        train(times, values, version=version)
+        train(times, values)
     assert isinstance(refused.value, TooFewSamples) == ("there are" in message)
 
 
@@ -188,80 +188,72 @@ def test_vectors_of_another_length_are_refused() -> None:
         FOREST.score([1.0] * 8)
 
 
-def read(files: dict[str, bytes]) -> tuple[Forest, Manifest]:
-    return unpack(files, FEATURE_SET, NAMES)
+def read(files: dict[str, bytes]) -> Forest:
+    """The forest of files that the registry found to be in order."""
+    return unpack(Artifact(describe(FOREST, TRAINING, VERSION, "acme"), "tests", files))
 
 
 def test_a_forest_comes_back_from_its_files_bit_by_bit() -> None:
-    forest, about = read(FILES)
+    forest = read(FILES)
     values = usual(5)
-    assert about == ABOUT
     assert forest.scores(values).tobytes() == FOREST.scores(values).tobytes()
     assert forest.calibration.tobytes() == FOREST.calibration.tobytes()
     assert forest.nominal == FOREST.nominal
-    assert pack(forest, about) == FILES == pack(*trained())
+    assert pack(forest) == FILES
+    again, training = trained()
+    assert (pack(again), training) == (FILES, TRAINING)
+
+
+def test_the_digest_is_that_of_the_samples() -> None:
+    values = usual(1)
+    values[7, 3] = np.nan
+    one = train(np.arange(2000), values, seed=1)[1].digest
+    values[7, 3] = np.inf  # missing as well
+    assert train(np.arange(2000), values, seed=2)[1].digest == one
+    values[7, 3] = 5.0
+    assert train(np.arange(2000), values, seed=1)[1].digest != one
 
 
 def test_the_manifest_says_what_it_is() -> None:
-    about = json.loads(FILES[MANIFEST])
-    assert about["name"] == "isolation_forest"
-    assert about["version"] == VERSION
-    assert (about["feature_set"], about["features"]) == ("metrics-1", list(NAMES))
-    assert (about["first_ms"], about["last_ms"]) == (0, 1999 * MINUTE_MS)
-    assert about["files"] == {"forest.npz": sha256(FILES[ARRAYS]).hexdigest()}
-    assert about["libraries"].keys() == {"python", "numpy", "scikit-learn"}
+    about = describe(FOREST, TRAINING, VERSION, "acme", "web-1", {"source": "a file"})
+    assert about.place == Place("isolation_forest", "acme", "web-1")
+    assert about.version == VERSION
+    assert (about.feature_set, about.features) == ("metrics-1", NAMES)
+    assert (about.training["first_ms"], about.training["last_ms"]) == (0, 1999 * MINUTE_MS)
+    assert (about.training["trained"], about.training["source"]) == (1600, "a file")
+    assert about.files == {"forest.npz": Mark(len(FILES[ARRAYS]), sha256(FILES[ARRAYS]).hexdigest())}
+    assert about.libraries.keys() == {"python", "numpy", "scikit-learn"}
+    assert type(about).decode(about.encode()) == about
 
 
-@settings(max_examples=200)
-@given(data=st.data(), name=st.sampled_from((MANIFEST, ARRAYS)))
-def test_a_changed_or_cut_file_is_refused(data: st.DataObject, name: str) -> None:
-    raw = bytearray(FILES[name])
-    at = data.draw(st.integers(0, len(raw) - 2))
-    if data.draw(st.booleans()):
-        del raw[at:]
-    else:
-        raw[at] ^= 1 << data.draw(st.integers(0, 7))
-    files = FILES | {name: bytes(raw)}
-    if name == MANIFEST and same(files[MANIFEST]):
-        return
-    with pytest.raises(ArtifactRefused, match=f"{name} (is|was|has|cannot)"):
-        read(files)
+def test_the_figures_say_what_the_scores_mean() -> None:
+    found = figures(FOREST)
+    assert (found["nominal"], found["least_p"]) == (FOREST.nominal, 1 / 401)
+    assert found["nominal_p"] == FOREST.p_value(FOREST.nominal)
+    for p in (0.05, 0.01):
+        score = found[f"score_at_{p:g}"]
+        assert FOREST.p_value(score) <= p < FOREST.p_value(float(np.nextafter(score, 0.0)))
+    assert found["score_at_0.001"] == 1.0  # of 400 samples none is so rare
 
 
-def same(manifest: bytes) -> bool:
-    """Whether only white space between the fields was changed."""
-    try:
-        return bool(json.loads(manifest) == json.loads(FILES[MANIFEST]))
-    except ValueError:
-        return False
+def test_other_models_and_features_are_refused() -> None:
+    about = describe(FOREST, TRAINING, VERSION, "acme")
+    for wrong, message in (
+        (replace(about, place=Place("fraud", "acme")), "fraud of acme, v20250131_060000: expected a model named iso"),
+        (replace(about, feature_set="metrics-0"), r"trained on feature set metrics-0 .* expected metrics-1"),
+        (replace(about, features=NAMES[::-1]), "trained on feature set metrics-1"),
+    ):
+        with pytest.raises(ArtifactRefused, match=message):
+            unpack(Artifact(wrong, "tests", FILES))
 
 
-@pytest.mark.parametrize("name", [MANIFEST, ARRAYS])
-def test_a_missing_file_is_refused(name: str) -> None:
-    with pytest.raises(ArtifactRefused, match=f"{name} is missing"):
-        read({key: raw for key, raw in FILES.items() if key != name})
-
-
-def test_other_features_are_refused() -> None:
-    with pytest.raises(ArtifactRefused, match=r"trained on feature set metrics-1 .* expected metrics-2"):
-        unpack(FILES, "metrics-2", NAMES)
-    with pytest.raises(ArtifactRefused, match="trained on feature set metrics-1"):
-        unpack(FILES, FEATURE_SET, NAMES[::-1])
-
-
-def forged(arrays: dict[str, Any] | None = None, **fields: Any) -> dict[str, bytes]:
-    """Files whose digests are right but whose contents are not."""
-    raw = FILES[ARRAYS]
-    if arrays is not None:
-        with np.load(BytesIO(raw)) as stored:
-            every = {name: stored[name] for name in stored.files} | arrays
-        out = BytesIO()
-        np.savez(out, **{name: array for name, array in every.items() if array is not None})
-        raw = out.getvalue()
-    about = json.loads(FILES[MANIFEST]) | {"files": {ARRAYS: sha256(raw).hexdigest()}} | fields
-    about = {key: value for key, value in about.items() if value is not None}
-    about["digest"] = digest(about)
-    return {MANIFEST: json.dumps(about).encode(), ARRAYS: raw}
+def with_arrays(arrays: dict[str, Any]) -> dict[str, bytes]:
+    """Files in which some arrays are others; None: missing."""
+    with np.load(BytesIO(FILES[ARRAYS])) as stored:
+        every = {name: stored[name] for name in stored.files} | arrays
+    out = BytesIO()
+    np.savez(out, **{name: array for name, array in every.items() if array is not None})
+    return {ARRAYS: out.getvalue()}
 
 
 def changed(name: str, at: Any, value: float) -> dict[str, Any]:
@@ -274,31 +266,29 @@ def changed(name: str, at: Any, value: float) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (forged(format=2), "format 2; this release reads format 1"),
-        (forged(seed=None), "lacks seed"),
-        (forged({"roots": np.array([{"a": 1}], dtype=object)}), "cannot be read: Object arrays"),
-        (forged({"threshold": None}), "cannot be read"),
-        (forged({"roots": np.array([0.5])}), "roots is float64 .1,., which is no part of a forest"),
-        (forged({"calibration": np.zeros(0)}), "calibration is float64 .0,."),
-        (forged({"medians": np.zeros(8)}), "no forest of 9 features: it asks about"),
-        (forged(changed("feature", 0, 9)), "it asks about 10 features"),
-        (forged(changed("roots", 0, -1)), "nodes that it does not have"),
-        (forged(changed("children", (0, 1), 10**6)), "nodes that it does not have"),
-        (forged(changed("children", (5, 0), 2)), "a node leads back"),
-        (forged(changed("length", 3, np.nan)), "not finite"),
-        (forged(changed("medians", 3, np.inf)), "not finite"),
-        (forged(changed("threshold", 0, np.nan)), "not finite"),
-        (forged({"length": np.zeros(3)}), "one row per node"),
-        (forged(changed("calibration", 0, 1.0)), "not ascending"),
-        (forged(changed("depth_usual_nominal", 0, 3)), "its depth is not 3"),
+        ({}, "it has no forest.npz, but no files"),
+        ({ARRAYS: FILES[ARRAYS][:1000]}, "cannot be read"),
+        (with_arrays({"roots": np.array([{"a": 1}], dtype=object)}), "cannot be read: Object arrays"),
+        (with_arrays({"threshold": None}), "cannot be read"),
+        (with_arrays({"roots": np.array([0.5])}), "roots is float64 .1,., which is no part of a forest"),
+        (with_arrays({"calibration": np.zeros(0)}), "calibration is float64 .0,."),
+        (with_arrays({"medians": np.zeros(8)}), "no forest of 9 features: it asks about"),
+        (with_arrays(changed("feature", 0, 9)), "it asks about 10 features"),
+        (with_arrays(changed("roots", 0, -1)), "nodes that it does not have"),
+        (with_arrays(changed("children", (0, 1), 10**6)), "nodes that it does not have"),
+        (with_arrays(changed("children", (5, 0), 2)), "a node leads back"),
+        (with_arrays(changed("length", 3, np.nan)), "not finite"),
+        (with_arrays(changed("medians", 3, np.inf)), "not finite"),
+        (with_arrays(changed("threshold", 0, np.nan)), "not finite"),
+        (with_arrays({"length": np.zeros(3)}), "one row per node"),
+        (with_arrays(changed("calibration", 0, 1.0)), "not ascending"),
+        (with_arrays(changed("depth_usual_nominal", 0, 3)), "its depth is not 3"),
     ],
 )
-def test_wrong_contents_are_refused_even_with_right_digests(files: dict[str, bytes], message: str) -> None:
-    with pytest.raises(ArtifactRefused, match=message):
+def test_arrays_that_are_no_forest_are_refused_whoever_signed_them(files: dict[str, bytes], message: str) -> None:
+    with pytest.raises(ArtifactRefused, match=f"isolation_forest of acme, {VERSION}: .*{message}"):
         read(files)
 
 
-def test_forging_alone_is_not_what_is_refused() -> None:
-    forest, about = read(forged({}))
-    assert about == ABOUT
-    assert forest.scores(usual(5)).tobytes() == FOREST.scores(usual(5)).tobytes()
+def test_storing_arrays_anew_alone_is_not_what_is_refused() -> None:
+    assert read(with_arrays({})).scores(usual(5)).tobytes() == FOREST.scores(usual(5)).tobytes()

@@ -16,14 +16,15 @@ from watchfloor.settings import Settings
 T = TypeVar("T")
 
 
-def open_store(settings: Settings, enter: bool = False) -> Store:
+def open_store(settings: Settings, enter: bool = False, timeout_s: float = 60.0) -> Store:
     """The database that the settings name. `enter`: statements may name its tables alone."""
     return Store(
         settings.clickhouse,
         settings.clickhouse_user,
         settings.clickhouse_password.get_secret_value(),
         settings.database,
-        enter=enter,
+        timeout_s,
+        enter,
     )
 
 
