@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Set
 
 from models.anomaly import panel
 from models.anomaly.conformal import Calibration
-from streams.host_state import JUDGES, Watch
+from streams.host_state import DIGITS, JUDGES, Watch
 from streams.runs import Finding
 
 FIRES = 0.5
@@ -21,8 +21,8 @@ def add(findings: Mapping[str, Finding], watch: Watch, calibration: Calibration,
     said: dict[str, float] = {}
     for number, (name, score) in enumerate(zip(JUDGES, watch.scores, strict=True)):
         if score and name not in off:
-            said[f"{name}_score"] = score
-            said[f"{name}_p"] = round(calibration.p_value(score, number), 4)
+            said[f"{name}_score"] = round(score, DIGITS)
+            said[f"{name}_p"] = round(calibration.p_value(score, number), DIGITS)
     for finding in findings.values():
         finding.evidence.update(said)
 
@@ -30,7 +30,7 @@ def add(findings: Mapping[str, Finding], watch: Watch, calibration: Calibration,
 def fired(watches: Iterable[Watch], off: Set[str]) -> dict[str, float]:
     """Scores of the detectors that open no alert, where they fire, by metric/detector."""
     return {
-        f"{watch.name}/{name}": score
+        f"{watch.name}/{name}": round(score, DIGITS)
         for watch in watches
         for name, score in zip(panel.NAMES, watch.scores[1:], strict=True)
         if score >= FIRES and name not in off
