@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -67,37 +67,38 @@ class Predictions:
         self.since = 0
         self.seen: list[Outputs] = []
         self._stopped = threading.Event()
-        self._address = address
         self._thread = threading.Thread(target=self._read)
-
-    def begin(self) -> None:
-        """From the present end of the topic on."""
-        self.since = now_ms()
-        self._thread.start()
-
-    def _read(self) -> None:
-        topic = topics.PREDICTIONS_ANOMALY
         settings = {
-            "bootstrap.servers": self._address,
+            "bootstrap.servers": address,
             "group.id": "bench-hosts",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "fetch.wait.max.ms": 50,
+            "log_level": 0,
         }
-        reader = Consumer(settings)
-        name = PREFIX + topic.name
-        ends = [reader.get_watermark_offsets(TopicPartition(name, n), 30)[1] for n in range(PARTITIONS)]
-        reader.assign([TopicPartition(name, n, end) for n, end in enumerate(ends)])
-        while not self._stopped.is_set():
-            for message in reader.consume(1000, 0.1):
-                if message.error() is None:
-                    sent = topic.codec.decode(message.value() or b"")["event_time"]
-                    self.seen.append((sent, now_ms() - sent))
-        reader.close()
+        self._reader = Consumer(settings)
 
-    def stop(self) -> None:
+    def begin(self) -> None:
+        """From the present end of the topic on."""
+        name = PREFIX + topics.PREDICTIONS_ANOMALY.name
+        ends = [self._reader.get_watermark_offsets(TopicPartition(name, n), 30)[1] for n in range(PARTITIONS)]
+        self._reader.assign([TopicPartition(name, n, end) for n, end in enumerate(ends)])
+        self.since = now_ms()
+        self._thread.start()
+
+    def _read(self) -> None:
+        decode = topics.PREDICTIONS_ANOMALY.codec.decode
+        while not self._stopped.is_set():
+            for message in self._reader.consume(1000, 0.1):
+                if message.error() is None:
+                    sent = decode(message.value() or b"")["event_time"]
+                    self.seen.append((sent, now_ms() - sent))
+
+    def close(self) -> None:
         self._stopped.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._reader.close()
 
 
 def now_ms() -> int:
@@ -114,6 +115,7 @@ class Source:
             {
                 "bootstrap.servers": address,
                 "linger.ms": 5,
+                "log_level": 0,
                 "partitioner": "murmur2_random",
                 "queue.buffering.max.messages": 500_000,
             }
@@ -160,7 +162,7 @@ class Source:
 
 def measure(cluster: Cluster, hosts: int, seconds: int, days: int) -> dict[str, float]:
     port = free_port()
-    with worker(cluster, port) as process:
+    with worker(cluster, port) as process, closing(Predictions(cluster.address)) as predictions:
         wait(lambda: figures(port).get("watchfloor_partitions", 0) >= PARTITIONS, START_LIMIT_S, process)
         rss, source = process.figures.memory_info().rss, Source(cluster.address, hosts)
         say(f"{days} days of {hosts:,} hosts, a sample each {HISTORY_STEP_S // 60} minutes")
@@ -171,7 +173,6 @@ def measure(cluster: Cluster, hosts: int, seconds: int, days: int) -> dict[str, 
         caught_up["history_us"] = (process.cpu() - cpu) / source.sent * 1e6
         say(f"caught up at {caught_up['history_per_s']:,.0f} samples/s; now each host once a second")
         source.live(SETTLE_S)
-        predictions = Predictions(cluster.address)
         predictions.begin()
         before, cpu, broker, begin = figures(port), process.cpu(), cluster.cpu(), time.monotonic()
         source.live(seconds)
@@ -180,7 +181,6 @@ def measure(cluster: Cluster, hosts: int, seconds: int, days: int) -> dict[str, 
         wait(lambda: processed(port) >= source.sent, LATE_LIMIT_S, process)
         after = figures(port)
         wait(lambda: len(of(predictions)) >= hosts * seconds, LATE_LIMIT_S, process)
-        predictions.stop()
         late = sorted(latency for _, latency in of(predictions))
         return caught_up | {
             "hosts": hosts,

@@ -145,7 +145,7 @@ class HostState:
     def __init__(self, read: Read) -> None:
         self._stored = read(HEAD) or _HEAD.pack(-1, 0, 0, 0, 0, 0, 0)
         self.newest, remembered, self._scored, self.repeats, self.late, created, extras = _HEAD.unpack(self._stored)
-        self.memory = Repeats.load(remembered, lambda slot: read(REPEAT + _SLOT.pack(slot)))
+        self.memory = Repeats.load(remembered, lambda page: read(REPEAT + _SLOT.pack(page)))
         self._watches: dict[str, Watch] = {}
         self._extras: dict[str, int] = {}
         self._changed: dict[bytes, bytes | None] = {}
@@ -209,7 +209,7 @@ class HostState:
             self._changed.update(under(CALIBRATION, self.calibration.changes()))
 
     def changes(self) -> Parts:
-        out: Parts = [(REPEAT + _SLOT.pack(slot), raw) for slot, raw in self.memory.changes()]
+        out: Parts = [(REPEAT + _SLOT.pack(page), raw) for page, raw in self.memory.changes()]
         out += self._changed.items()
         self._changed.clear()
         created = 0
