@@ -12,7 +12,8 @@ BENCHMARKS = {
     "latency": "From produce to a committed output, at 10 and 1,000 events/s.",
     "restore": "A worker that starts with a million keys, and recovery after kill -9.",
     "sink": "Rows per second into ClickHouse.",
-    "detectors": "Cost of one update of each detector.",
+    "detectors": "Cost of a sample: each detector, all of them, changelog and memory of a host.",
+    "hosts": "A thousand hosts at one sample a second on one worker.",
 }
 
 

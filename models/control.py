@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 
+from models.anomaly import DETECTORS
 from models.metrics import TENANT
 from schemas import topics
 
@@ -78,6 +79,9 @@ def _flag(name: str, default: bool, doc: str, *, everyone: bool = False, at_once
     return Setting(name, topics.CONTROL_FLAGS.name, default, doc, everyone=everyone, at_once=at_once)
 
 
+DETECTOR_FLAGS: dict[str, str] = {name: f"{name}_detector" for name in DETECTORS}
+"""The flag that switches a detector on or off, by its name."""
+
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
@@ -97,6 +101,10 @@ SETTINGS: dict[str, Setting] = {
             "No tickets, retrains, activations or tuning anywhere, until lifted.",
             everyone=True,
             at_once=True,
+        ),
+        *(
+            _flag(flag, True, f"Let {name} be heard in metrics; switched off it goes on learning.")
+            for name, flag in DETECTOR_FLAGS.items()
         ),
         Setting(
             "anomaly_threshold",

@@ -25,7 +25,7 @@ EXTRA_LIMIT = 32
 """Custom metrics scored per host; those that come first stay."""
 
 DIGITS = 4
-"""Of scores, wherever they are told or remembered."""
+"""Of scores, wherever they are told."""
 
 CHECKPOINT = 32
 """Samples between two times that the detectors are stored."""
@@ -55,7 +55,7 @@ class Watch:
 
     Attributes:
         slot: number of the metric in the host's state; the nine come first, in their order.
-        scores: of the last sample, by JUDGES, to four digits.
+        scores: of the last sample, by JUDGES; novelty's, which decides, to four digits as it is told.
         passed: score of the static limit of the last sample, 0 without a limit.
         runs: by (kind of alert, direction).
     """
@@ -104,16 +104,8 @@ class Watch:
         if not -LARGEST < value < LARGEST:
             self.scores, self.passed = UNSCORED, 0.0
             return
-        novelty = self.novelty.update_ms(time, value)
-        zscore, iqr, spike, seasonal, drift = self.panel.judge(time, value)
-        self.scores = (
-            round(novelty, DIGITS),
-            round(zscore, DIGITS),
-            round(iqr, DIGITS),
-            round(spike, DIGITS),
-            round(seasonal, DIGITS),
-            round(drift, DIGITS),
-        )
+        novelty = round(self.novelty.update_ms(time, value), DIGITS)
+        self.scores = (novelty, *self.panel.judge(time, value))
         if self.limit is not None:
             self.passed = round(self.limit.update_ms(time, value), DIGITS)
 
@@ -153,7 +145,7 @@ class HostState:
     def __init__(self, read: Read) -> None:
         self._stored = read(HEAD) or _HEAD.pack(-1, 0, 0, 0, 0, 0, 0)
         self.newest, remembered, self._scored, self.repeats, self.late, created, extras = _HEAD.unpack(self._stored)
-        self.memory = Repeats.load(remembered, lambda slot: read(REPEAT + _SLOT.pack(slot)))
+        self.memory = Repeats.load(remembered, lambda page: read(REPEAT + _SLOT.pack(page)))
         self._watches: dict[str, Watch] = {}
         self._extras: dict[str, int] = {}
         self._changed: dict[bytes, bytes | None] = {}
@@ -217,7 +209,7 @@ class HostState:
             self._changed.update(under(CALIBRATION, self.calibration.changes()))
 
     def changes(self) -> Parts:
-        out: Parts = [(REPEAT + _SLOT.pack(slot), raw) for slot, raw in self.memory.changes()]
+        out: Parts = [(REPEAT + _SLOT.pack(page), raw) for page, raw in self.memory.changes()]
         out += self._changed.items()
         self._changed.clear()
         created = 0

@@ -11,7 +11,7 @@ from models import metrics
 from models.alerts import RANK, fingerprint
 from models.anomaly.severity import RISK, severity_of
 from models.anomaly.static import StaticLimit
-from models.control import DEFAULTS
+from models.control import DEFAULTS, DETECTOR_FLAGS
 from models.identity import derived_id, prediction_id
 from models.metrics import show, show_range
 from schemas import topics
@@ -42,11 +42,13 @@ class Rules(NamedTuple):
     Attributes:
         threshold: the novelty detector fires from this score on, 0..1.
         observe_only: score and learn, open no alert.
+        off: detectors that are switched off, by name.
         offset: of the newest command in force; -1 before the first.
     """
 
     threshold: float
     observe_only: bool
+    off: frozenset[str]
     offset: int
 
     @classmethod
@@ -55,6 +57,11 @@ class Rules(NamedTuple):
         return cls(
             control.get(topics.CONTROL_THRESHOLDS.name, tenant, "anomaly_threshold", time),
             control.get(topics.CONTROL_FLAGS.name, tenant, "observe_only", time),
+            frozenset(
+                name
+                for name, flag in DETECTOR_FLAGS.items()
+                if not control.get(topics.CONTROL_FLAGS.name, tenant, flag, time)
+            ),
             control.offset,
         )
 
@@ -118,9 +125,9 @@ def score(host: HostState, event: Event, candidates: list[dict[str, Any] | None]
             continue
         seen.append((watch, value))
         watch.see(time, value)
-        findings, excited = look(watch, event["host"], value, detail, rules.threshold)
+        findings, excited = look(watch, event["host"], value, detail, rules)
         if findings or watch.runs:
-            evidence.add(findings, watch, host.calibration)
+            evidence.add(findings, watch, host.calibration, rules.off)
             candidates += tell(watch, event, value, findings, excited)
             firing += findings.values()
     host.note(time, seen)
@@ -128,7 +135,7 @@ def score(host: HostState, event: Event, candidates: list[dict[str, Any] | None]
     if unscored:
         fallback = f"custom metrics past the limit of {EXTRA_LIMIT} per host were not scored: {', '.join(unscored)}"
     made = prediction(event, detail, firing, fallback[:1000] if fallback else None, rules)
-    made["detail"] |= evidence.fired(watch for watch, _ in seen)
+    made["detail"] |= evidence.fired([watch for watch, _ in seen], rules.off)
     return made
 
 
@@ -143,22 +150,23 @@ def measured(event: Event) -> Iterator[tuple[str, float]]:
         yield name, extra[name]
 
 
-def look(watch: Watch, host: str, value: float, detail: dict[str, float], threshold: float) -> tuple[Findings, bool]:
+def look(watch: Watch, host: str, value: float, detail: dict[str, float], rules: Rules) -> tuple[Findings, bool]:
     """What the detectors that open alerts make of the value that a metric has just seen; scores go into `detail`.
 
     Returns:
         What fires, by kind of alert, and whether the novelty detector is still excited, firing or not.
     """
     findings: dict[str, Finding] = {}
-    novelty = watch.scores[0]
-    detail[f"{watch.name}/novelty"] = novelty
-    excited = novelty >= threshold
+    novelty, excited = watch.scores[0], False
+    if "novelty" not in rules.off:
+        detail[f"{watch.name}/novelty"] = novelty
+        excited = novelty >= rules.threshold
     if excited:
         found, far = novel(watch, host, value, novelty)
         # During and after an excursion the detector stays excited; only what is out of the range again is news.
         if far or not watch.excursion() or watch.fires(("metric_anomaly", found.direction)):
             findings["metric_anomaly"] = found
-    if watch.limit is not None:
+    if watch.limit is not None and "static" not in rules.off:
         detail[f"{watch.name}/static"] = watch.passed
         if watch.passed >= BREACH:
             findings["metric_static"] = over_limit(watch.name, host, value, watch.passed, watch.limit)

@@ -9,6 +9,12 @@ CAPACITY = 1024
 
 HASH = 8
 
+PAGE = 4
+"""Events that are stored together, as every entry of the state costs its key as well."""
+
+WIDTH = PAGE * HASH
+"""Bytes of the hashes of a page, of which there are two kinds."""
+
 
 class Seen(Enum):
     NEW = "new"
@@ -37,14 +43,14 @@ class Repeats:
 
     @classmethod
     def load(cls, count: int, read: Callable[[int], bytes | None]) -> "Repeats":
-        """The memory after `count` events; `read(slot)` gives the 16 bytes of a slot."""
+        """The memory after `count` events; `read(page)` gives the bytes of a page."""
         self = cls()
         self.count = count
-        for slot in range(min(count, CAPACITY)):
-            raw = read(slot)
+        for page in range((min(count, CAPACITY) + PAGE - 1) // PAGE):
+            raw = read(page)
             if raw is not None:
-                self._ids[slot * HASH : (slot + 1) * HASH] = raw[:HASH]
-                self._contents[slot * HASH : (slot + 1) * HASH] = raw[HASH:]
+                self._ids[page * WIDTH : (page + 1) * WIDTH] = raw[:WIDTH]
+                self._contents[page * WIDTH : (page + 1) * WIDTH] = raw[WIDTH:]
         return self
 
     def meet(self, event_id: str, content: str) -> Seen:
@@ -59,15 +65,18 @@ class Repeats:
         slot = self.count % CAPACITY
         self._ids[slot * HASH : (slot + 1) * HASH] = identity
         self._contents[slot * HASH : (slot + 1) * HASH] = body
-        self._changed.add(slot)
+        self._changed.add(slot // PAGE)
         self.count += 1
         return Seen.NEW
 
     def changes(self) -> list[tuple[int, bytes]]:
-        """(slot, its 16 bytes) of every slot written since the last call."""
+        """(page, its bytes) of every page written since the last call."""
         out = [
-            (slot, bytes(self._ids[slot * HASH : (slot + 1) * HASH] + self._contents[slot * HASH : (slot + 1) * HASH]))
-            for slot in sorted(self._changed)
+            (
+                page,
+                bytes(self._ids[page * WIDTH : (page + 1) * WIDTH] + self._contents[page * WIDTH : (page + 1) * WIDTH]),
+            )
+            for page in sorted(self._changed)
         ]
         self._changed.clear()
         return out

@@ -1,5 +1,6 @@
 """Whether the last day is distributed as the week before it was, apart from the season."""
 
+from array import array
 from bisect import bisect_right
 from math import exp, log, nan, sqrt
 from struct import Struct, pack, unpack_from
@@ -19,14 +20,10 @@ LEAST_RECENT, LEAST_BEFORE = 18, 120
 
 HOURS = RECENT + BEFORE
 PAGE = 24
-"""Hours that are stored together: 192 bytes."""
-
-UNKNOWN = 2**32 - 1
-"""Hours are stored modulo 2^32; this one is half a million years away."""
+"""Hours that are stored together: 96 bytes."""
 
 HEADER = b"h"
 _OWN = Struct(">2q5dB")
-_HOUR = Struct(">If")
 
 
 def distance(some: list[float], others: list[float]) -> float:
@@ -87,7 +84,7 @@ class Drift(SeriesDetector):
         self._expected: float | None = None
         self._newest = self._hour = NEVER
         self._residuals: list[float] = []
-        self._hours: list[tuple[int, float]] = [(UNKNOWN, 0.0)] * HOURS
+        self._hours = array("f", [nan]) * HOURS
         self._dirty: set[int] = set()
         self._score = self._statistic = self._moved = 0.0
         self._p = 1.0
@@ -116,26 +113,28 @@ class Drift(SeriesDetector):
             apart = median(values) - expected
             self._residuals.append(apart if abs(apart) > self.FLOOR * abs(expected) else 0.0)
         if hour != self._hour:
-            if self._residuals:
-                slot = self._hour % HOURS
-                # Single precision as it is stored, so that a restored detector knows the same.
-                self._hours[slot] = _HOUR.unpack(_HOUR.pack(self._hour % 2**32, bounded(median(self._residuals))))
-                self._dirty.add(slot // PAGE)
-                self._residuals = []
+            if self._hour != NEVER:
+                self._keep(hour)
             self._hour = hour
             self._test()
 
+    def _keep(self, hour: int) -> None:
+        """Keep the residual of the hour that has ended; nothing is known of those from it to this one."""
+        found = bounded(median(self._residuals)) if self._residuals else nan
+        self._residuals = []
+        for each in range(self._hour, min(hour, self._hour + HOURS)):
+            slot = each % HOURS
+            if found == found or self._hours[slot] == self._hours[slot]:
+                self._hours[slot] = found
+                self._dirty.add(slot // PAGE)
+            found = nan
+
     def _test(self) -> None:
         """Compare the hours before the running one."""
-        recent: list[float] = []
-        before: list[float] = []
-        last = self._hour % 2**32
-        for hour, residual in self._hours:
-            age = last - hour
-            if 0 < age <= RECENT:
-                recent.append(residual)
-            elif RECENT < age <= HOURS:
-                before.append(residual)
+        slot = self._hour % HOURS
+        hours = self._hours[slot:] + self._hours[:slot]  # the oldest first: the running hour has no residual yet
+        before = [each for each in hours[:BEFORE] if each == each]
+        recent = [each for each in hours[BEFORE:] if each == each]
         if len(recent) < LEAST_RECENT or len(before) < LEAST_BEFORE:
             self._score = self._statistic = self._moved = 0.0
             self._p = 1.0
@@ -182,7 +181,9 @@ class Drift(SeriesDetector):
         for page in range(HOURS // PAGE):
             stored = read(b"d" + bytes([page]))
             if stored is not None:
-                self._hours[page * PAGE : (page + 1) * PAGE] = _HOUR.iter_unpack(stored)
+                hours = array("f", stored)
+                hours.byteswap()
+                self._hours[page * PAGE : (page + 1) * PAGE] = hours
 
     def changes(self) -> Parts:
         """Parts that changed since the last call: after one update some 400 bytes, 900 at most."""
@@ -201,6 +202,7 @@ class Drift(SeriesDetector):
         out.append((HEADER, head))
         for page in sorted(self._dirty):
             hours = self._hours[page * PAGE : (page + 1) * PAGE]
-            out.append((b"d" + bytes([page]), b"".join(_HOUR.pack(*each) for each in hours)))
+            hours.byteswap()
+            out.append((b"d" + bytes([page]), hours.tobytes()))
         self._dirty.clear()
         return out

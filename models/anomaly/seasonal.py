@@ -18,6 +18,9 @@ RECENT, AGREE = 5, 3
 
 DAY_S = 86_400.0
 
+MOST = 1e6
+"""Largest residual."""
+
 NORMAL_MEAN = 0.8
 """Mean size of a normal residual, in standard deviations."""
 
@@ -31,7 +34,7 @@ class Seasonal(SeriesDetector):
     - ewma: exponentially weighted mean over EWMA_S, limit EWMA_LIMIT (Roberts 1959)
     - cusum: sum of what exceeds SLACK, in five-minute rows, limit CUSUM_LIMIT (Page 1954): a slow drift
 
-    The spread is at least FLOOR of the level. A sparse count, where most values are the same small whole number, has no
+    The spread is at least 1 % of the level. A sparse count, where most values are the same small whole number, has no
     spread: its residual is the signed root of twice the log of the Chernoff bound of the Poisson tail, from LEAST_COUNT
     on; exp(-residual^2 / 2) bounds the probability of such a count.
 
@@ -69,9 +72,6 @@ class Seasonal(SeriesDetector):
     """That mean before any is known: a young series is doubted."""
     USUAL_MOST: ClassVar[float] = 12.0
     """The largest residual that counts in it."""
-    FLOOR: ClassVar[float] = 0.01
-    SPARSE: ClassVar[float] = 5.0
-    """Counts with a larger usual value are no sparse ones."""
     LEAST_COUNT: ClassVar[float] = 3.0
     LEAST_RATE: ClassVar[float] = 0.05
     """A count that was never seen may still come so often."""
@@ -100,7 +100,7 @@ class Seasonal(SeriesDetector):
             residual = self._settled(self._residual(value, week.expected), passed)
             times = max(self._jump(residual), *self._slow(residual, passed))
             score = times / (1.0 + times)
-            self._charts = (week.expected, self._width(week.expected), residual, times)
+            self._charts = (week.expected, week.width, residual, times)
         self._seen = (value, score)
         if score < 0.5 or not week.own:
             week.learn(now, value)
@@ -111,33 +111,29 @@ class Seasonal(SeriesDetector):
                 self._relearn()
         return score
 
-    def _sparse(self, expected: float) -> bool:
-        return self.week.spread == 0.0 and 0.0 <= expected <= self.SPARSE and expected == int(expected)
-
-    def _width(self, expected: float) -> float:
-        """Standard deviation at this quarter, at least FLOOR of the level."""
-        floor = self.FLOOR * abs(expected)
-        spread = self.week.spread or self.week.rate
-        return spread if spread > floor else floor
-
     def _residual(self, value: float, expected: float) -> float:
         """In standard deviations, bounded."""
-        if value >= 0.0 and value == int(value) and self._sparse(expected):
-            rate = max(expected + self.week.rate, self.LEAST_RATE)
+        week = self.week
+        if week.sparse and value >= 0.0 and value == int(value):
+            rate = max(expected + week.rate, self.LEAST_RATE)
             if value < self.LEAST_COUNT or value <= rate:
                 return 0.0
-            return min(sqrt(2.0 * (value * log(value / rate) - value + rate)), 1e6)
+            return min(sqrt(2.0 * (value * log(value / rate) - value + rate)), MOST)
         apart = value - expected
-        width = self._width(expected)
+        width = week.width
         if width > 0.0:
-            return max(-1e6, min(apart / width, 1e6))
-        return 1e6 if apart > 0.0 else -1e6 if apart < 0.0 else 0.0
+            residual = apart / width
+            return MOST if residual > MOST else -MOST if residual < -MOST else residual
+        return MOST if apart > 0.0 else -MOST if apart < 0.0 else 0.0
 
     def _settled(self, residual: float, passed: float) -> float:
         """The residual in units of what residuals have been of late, where those were larger than they should be."""
         usual = self._usual
-        size = min(abs(residual), self.USUAL_MOST)
-        self._usual = usual + (size - usual) * min(0.1, passed / self.USUAL_S)
+        size = residual if residual >= 0.0 else -residual
+        if size > self.USUAL_MOST:
+            size = self.USUAL_MOST
+        share = passed / self.USUAL_S
+        self._usual = usual + (size - usual) * (share if share < 0.1 else 0.1)
         return residual * NORMAL_MEAN / usual if usual > NORMAL_MEAN else residual
 
     def _jump(self, residual: float) -> float:
@@ -153,11 +149,16 @@ class Seasonal(SeriesDetector):
     def _slow(self, residual: float, passed: float) -> tuple[float, float]:
         clip, most = self.CLIP, 1.5 * self.CUSUM_LIMIT
         seen = clip if residual > clip else -clip if residual < -clip else residual
-        self._ewma += (seen - self._ewma) * min(0.5, passed / self.EWMA_S)
-        rows = min(passed / ROW_S, self.ROWS_MOST)
-        self._up = min(max(0.0, self._up + (seen - self.SLACK) * rows), most)
-        self._down = min(max(0.0, self._down - (seen + self.SLACK) * rows), most)
-        return abs(self._ewma) / self.EWMA_LIMIT, max(self._up, self._down) / self.CUSUM_LIMIT
+        share = passed / self.EWMA_S
+        ewma = self._ewma = self._ewma + (seen - self._ewma) * (share if share < 0.5 else 0.5)
+        rows = passed / ROW_S
+        if rows > self.ROWS_MOST:
+            rows = self.ROWS_MOST
+        up = self._up + (seen - self.SLACK) * rows
+        self._up = up = 0.0 if up < 0.0 else most if up > most else up
+        down = self._down - (seen + self.SLACK) * rows
+        self._down = down = 0.0 if down < 0.0 else most if down > most else down
+        return abs(ewma) / self.EWMA_LIMIT, (up if up > down else down) / self.CUSUM_LIMIT
 
     def _relearn(self) -> None:
         self.week.forget()

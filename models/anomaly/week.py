@@ -31,6 +31,12 @@ FEW = (0.0, 0.0, 1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107)
 LARGEST = 3e38
 """Stored as single precision."""
 
+FLOOR = 0.01
+"""Share of the level that a spread is at least."""
+
+SPARSE = 5.0
+"""Counts with a larger usual value are no sparse ones."""
+
 UNKNOWN = 0x7FC0
 """Code of what is not known (NaN), see `coarse`."""
 
@@ -121,9 +127,12 @@ class Week:
         own: whether it was seen in an earlier week.
         spread: standard deviation, robust; 0 where more than half of the values are the same.
         rate: mean deviation upwards from `expected`: of a sparse count its mean, above `expected`.
+        width: the spread, or where there is none the rate; at least FLOOR of the level.
+        sparse: whether most values are the same small whole number.
     """
 
-    __slots__ = ("_dirty", "_medians", "_quarter", "_spreads", "_wide", "expected", "own", "rate", "spread")
+    __slots__ = ("_dirty", "_medians", "_quarter", "_spreads", "_wide", "expected", "own", "rate", "sparse",
+                 "spread", "width")  # fmt: skip
 
     def __init__(self) -> None:
         self._dirty: set[int] = set()
@@ -136,7 +145,8 @@ class Week:
         self._wide = array("H", [UNKNOWN]) * BINS
         self.expected: float | None = None
         self.own = False
-        self.spread = self.rate = 0.0
+        self.spread = self.rate = self.width = 0.0
+        self.sparse = False
 
     def forget(self) -> None:
         """Begin anew."""
@@ -191,6 +201,8 @@ class Week:
         between = median([abs(each - expected) for each in medians])
         self.spread = NORMAL * hypot(between, median(spreads))
         self.rate = max(0.0, sum(medians) / len(medians) - expected) + sum(wide) / len(wide)
+        self.width = max(self.spread or self.rate, FLOOR * abs(expected))
+        self.sparse = self.spread == 0.0 and 0.0 <= expected <= SPARSE and expected == int(expected)
 
     def store(self) -> bytes:
         """The running quarter."""

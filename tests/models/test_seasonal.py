@@ -104,7 +104,7 @@ def test_sparse_counts_need_more_than_a_few() -> None:
 @pytest.mark.parametrize("rate", [0.05, 0.3, 1.0, 4.0])
 def test_the_residual_of_a_count_bounds_the_poisson_tail(rate: float) -> None:
     seasonal = Seasonal()
-    seasonal.week.expected, seasonal.week.rate = 0.0, rate
+    seasonal.week.expected, seasonal.week.rate, seasonal.week.sparse = 0.0, rate, True
     for count in range(3, 30):
         residual = seasonal._residual(float(count), 0.0)
         if residual:

@@ -4,8 +4,13 @@ from functools import cache
 from typing import Any
 
 from models.anomaly import panel
-from streams.runtime.offline import Outcome
-from tests.streams.test_metrics import NOON, SECOND, candidates, nine, play, predictions, sample
+from streams.host_state import RUN
+from streams.metrics import METRICS
+from streams.runtime.layout import SEPARATOR
+from streams.runtime.offline import Outcome, run
+from tests.streams.control import command
+from tests.streams.test_metrics import NOON, SECOND, candidates, nine, play, predictions, records, sample
+from tests.streams.test_obeying import at, says
 
 
 def busy(length: int = 1160, at: int = 1100, **fields: Any) -> list[dict[str, Any]]:
@@ -67,3 +72,36 @@ def test_custom_metrics_have_every_detector() -> None:
     made = predictions(play(extra))[1100]["detail"]
     for name in ("novelty", "zscore", "iqr", "spike"):
         assert made[f"gpu_percent/{name}"] == made[f"cpu_percent/{name}"]
+
+
+def off(number: int, name: str, minute: int) -> dict[str, Any]:
+    times = {"valid_from": at(minute), "requested_at": at(minute)}
+    return command(number, "false", 0, name=f"{name}_detector", **times)
+
+
+SOURCE = records(busy())
+
+
+def test_who_is_switched_off_is_not_heard_and_goes_on_learning() -> None:
+    without = run(METRICS, SOURCE, control=says(off(0, "zscore", 0), off(1, "novelty", 1105)))
+    first = next(each for each in candidates(without) if each["metric"] == "cpu_percent")
+    heard = next(each for each in candidates(played()) if each["metric"] == "cpu_percent")["evidence"]
+    assert first["evidence"] == {name: value for name, value in heard.items() if not name.startswith("zscore")}
+    # All that was learned is the same; only what fires is not.
+    assert without.state.items() ^ played().state.items()
+    for key, _ in without.state.items() ^ played().state.items():
+        assert key.startswith(b"acme|web-1" + SEPARATOR + b"host" + SEPARATOR + RUN)
+    details = [each["detail"] for each in predictions(without)]
+    assert not any(name.endswith("/zscore") for detail in details for name in detail)
+    assert any(name.endswith("/novelty") for name in details[1104])
+    assert not any(name.endswith("/novelty") for detail in details[1105:] for name in detail)
+    # What novelty had opened ends after its clean samples.
+    told = [each for each in candidates(without) if each["kind"] == "metric_anomaly" and each["event_time"] >= at(1105)]
+    assert told
+    assert {each["phase"] for each in told} == {"clear"}
+
+
+def test_without_static_limits_none_opens() -> None:
+    without = run(METRICS, SOURCE, control=says(off(0, "static", 0)))
+    assert {each["kind"] for each in candidates(without)} == {"metric_anomaly"}
+    assert not any(name.endswith("/static") for each in predictions(without) for name in each["detail"])
