@@ -20,6 +20,7 @@ from streams.host_state import EXTRA_LIMIT, HostState, Watch
 from streams.repeats import Seen
 from streams.runs import Finding, Run
 from streams.runtime import Agent, Control, Due, Frame
+from streams.tuned import NOWHERE, thresholds
 
 MODEL, VERSION, SLOT = "anomaly", "novelty-1", "champion"
 
@@ -43,11 +44,13 @@ class Rules(NamedTuple):
         threshold: the novelty detector fires from this score on, 0..1.
         observe_only: score and learn, open no alert.
         offset: of the newest command in force; -1 before the first.
+        tuned: instead of the threshold, by metric, where verdicts have raised it.
     """
 
     threshold: float
     observe_only: bool
     offset: int
+    tuned: Mapping[str, float] = NOWHERE
 
     @classmethod
     def of(cls, control: Control, tenant: str, time: int) -> Self:
@@ -57,6 +60,14 @@ class Rules(NamedTuple):
             control.get(topics.CONTROL_FLAGS.name, tenant, "observe_only", time),
             control.offset,
         )
+
+    @classmethod
+    def of_event(cls, control: Control, event: Event, time: int) -> Self:
+        """Those that hold for a sample, too, in the scopes that it is in."""
+        tenant = event["tenant_id"]
+        rules = cls.of(control, tenant, time)
+        tuned = thresholds(control, tenant, event["host"], event["occurred_at"], time, rules.threshold)
+        return rules._replace(tuned=tuned) if tuned else rules
 
     def allow(self, candidates: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
         """The candidates that may go out: who only observes still ends what was open before."""
@@ -78,7 +89,7 @@ def process(frame: Frame) -> None:
             frame.reject(record, "InvalidEvent", wrong)
             continue
         key = topics.EVENTS_METRICS.key_of(event)
-        rules = Rules.of(frame.control, event["tenant_id"], record.timestamp)
+        rules = Rules.of_event(frame.control, event, record.timestamp)
         host = frame.state.live(key, HostState)
         seen = host.memory.meet(event["event_id"], content(event))
         if seen is Seen.CONFLICT:
@@ -118,7 +129,7 @@ def score(host: HostState, event: Event, candidates: list[dict[str, Any] | None]
             continue
         seen.append((watch, value))
         watch.see(time, value)
-        findings, excited = look(watch, event["host"], value, detail, rules.threshold)
+        findings, excited = look(watch, event["host"], value, detail, rules.tuned.get(name, rules.threshold))
         if findings or watch.runs:
             evidence.add(findings, watch, host.calibration)
             candidates += tell(watch, event, value, findings, excited)
