@@ -210,7 +210,9 @@ def shares(alerts: Iterable[PastAlert], by: Callable[[PastAlert], K]) -> dict[K,
     return {key: Share(*count) for key, count in counts.items()}
 
 
-def proposals(alerts: Iterable[PastAlert], standing: Callable[[Scope], Standing], now: int) -> list[Proposal]:
+def proposals(
+    alerts: Iterable[PastAlert], standing: Callable[[Scope], Standing], now: int, base: float = 0.5
+) -> list[Proposal]:
     """The steps that verdicts call for, in the order of their scopes.
 
     An hour of the week with enough verdicts is judged by itself; what remains of a metric of a host is judged together,
@@ -221,6 +223,7 @@ def proposals(alerts: Iterable[PastAlert], standing: Callable[[Scope], Standing]
         alerts: of one tenant.
         standing: how the factor of a scope stands.
         now: epoch milliseconds.
+        base: score from which the tenant's detectors fire where no factor holds.
     """
     recent = [alert for alert in alerts if now - WINDOW_MS <= alert.opened_at <= now]
     series: dict[Scope, list[PastAlert]] = defaultdict(list)
@@ -235,13 +238,13 @@ def proposals(alerts: Iterable[PastAlert], standing: Callable[[Scope], Standing]
         for scope in sorted(hours, key=lambda scope: scope.hour or 0):
             own = standing(scope)
             old = own.factor or whole.factor or 1.0
-            counted = _counted(hours[scope], own, old)
+            counted = _counted(hours[scope], own, threshold(scope.detector, old, base))
             if own.factor is not None or sum(alert.false is not None for alert in counted) >= LEAST:
-                found += _step(scope, counted, own, old, now)
+                found += _step(scope, counted, own, old, now, base)
             else:
                 rest += counted
         old = whole.factor or 1.0
-        found += _step(all_hours, _counted(rest, whole, old), whole, old, now)
+        found += _step(all_hours, _counted(rest, whole, 0.0), whole, old, now, base)
     return found
 
 
@@ -250,15 +253,12 @@ def wide(scope: Scope) -> Scope:
     return Scope(scope.detector, scope.host, scope.metric, None)
 
 
-def _counted(alerts: list[PastAlert], stands: Standing, factor: float) -> list[PastAlert]:
-    return [
-        alert
-        for alert in alerts
-        if alert.score >= threshold(alert.scope.detector, factor) and alert.opened_at > (stands.decided_at or 0)
-    ]
+def _counted(alerts: list[PastAlert], stands: Standing, limit: float) -> list[PastAlert]:
+    """Those that would open today, and are not settled by what a person decided since."""
+    return [alert for alert in alerts if alert.score >= limit and alert.opened_at > (stands.decided_at or 0)]
 
 
-def _step(scope: Scope, alerts: list[PastAlert], stands: Standing, old: float, now: int) -> list[Proposal]:
+def _step(scope: Scope, alerts: list[PastAlert], stands: Standing, old: float, now: int, base: float) -> list[Proposal]:
     """The step of one scope, if it is called for and allowed."""
     share = shares(alerts, lambda _: None).get(None, Share(0, 0))
     if share.reviewed < LEAST or share.value <= SHARE or old >= MOST:
@@ -266,7 +266,7 @@ def _step(scope: Scope, alerts: list[PastAlert], stands: Standing, old: float, n
     if stands.stepped_at is not None and now < stands.stepped_at + STEP_MS:
         return []
     new = min(round(old * STEP, 4), MOST)
-    limit = threshold(scope.detector, new)
+    limit = threshold(scope.detector, new, base)
     gone = sorted((alert for alert in alerts if alert.score < limit), key=lambda alert: alert.opened_at)
     lost = tuple(alert.alert_id for alert in gone if alert.false is False)
     return [Proposal(scope, share, old, new, tuple(alert.alert_id for alert in gone), lost)]
