@@ -65,7 +65,11 @@ class Step:
 
 
 def newest(alerts: Iterable[Alert]) -> dict[str, list[PastAlert]]:
-    """The alerts that tuning is about, each as its newest version has it, by tenant."""
+    """The alerts that tuning is about, each as its newest version has it, by tenant.
+
+    Args:
+        alerts: records of the topic alerts, in any order.
+    """
     versions: dict[tuple[str, str], Alert] = {}
     for alert in alerts:
         place = alert["tenant_id"], alert["alert_id"]
@@ -115,7 +119,7 @@ def standing(control: Control, tenant: str, scope: Scope, now: int) -> Standing:
 
 async def tune(
     servers: str,
-    alerts: Iterable[Alert],
+    alerts: Mapping[str, list[PastAlert]],
     now: int,
     *,
     prefix: str = "",
@@ -129,7 +133,7 @@ async def tune(
 
     Args:
         servers: bootstrap servers.
-        alerts: records of the topic alerts of the last two weeks, in any order.
+        alerts: those of the last two weeks, by tenant, as `newest` gives them.
         now: time at which all is judged and from which the steps hold, epoch milliseconds.
         tenant: only this one.
         dry_run: change nothing.
@@ -139,9 +143,8 @@ async def tune(
     """
     steps: list[Step] = []
     async with Follower(servers, topics.CONTROL, prefix=prefix, defaults=DEFAULTS) as follower:
-        found = newest(alerts)
-        chosen = sorted(found) if tenant is None else [tenant]
-        plans = [plan(each, found.get(each, []), follower.control, now) for each in chosen]
+        chosen = sorted(alerts) if tenant is None else [tenant]
+        plans = [plan(each, alerts.get(each, []), follower.control, now) for each in chosen]
         silent = False
         for mine in plans:
             for proposal in mine.steps:

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Column, Table
 
-from jobs.tuning import Plan, Step, tune
+from jobs.tuning import Plan, Step, newest, tune
 from models.tuning import WINDOW_MS, Share
 from schemas import topics
 from streams.runtime import Halt
@@ -60,18 +60,11 @@ def tune_alerts(tenant: str | None, dry_run: bool, as_json: bool, now: int | Non
         raise click.BadParameter("that time is still to come", param_hint="--now")
     moment = actual if now is None else now
     try:
-        alerts = versions(settings.kafka, settings.prefix + topics.ALERTS.name, moment - WINDOW_MS, follow=False)
-        plans, steps = asyncio.run(
-            tune(
-                settings.kafka,
-                alerts,
-                moment,
-                prefix=settings.prefix,
-                tenant=tenant,
-                dry_run=dry_run,
-                limit_s=wait,
-            )
+        alerts = newest(
+            versions(settings.kafka, settings.prefix + topics.ALERTS.name, moment - WINDOW_MS, follow=False)
         )
+        options: dict[str, Any] = {"prefix": settings.prefix, "tenant": tenant, "dry_run": dry_run, "limit_s": wait}
+        plans, steps = asyncio.run(tune(settings.kafka, alerts, moment, **options))
     except (KafkaError, KafkaException, TimeoutError, LookupError, Halt) as error:
         raise click.ClickException(f"Kafka at {settings.kafka}: {error or type(error).__name__}") from error
     if as_json:
