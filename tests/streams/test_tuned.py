@@ -108,6 +108,7 @@ def test_a_factor_that_expired_or_was_undone_changes_nothing() -> None:
 def test_where_nothing_is_set_nothing_is_looked_up() -> None:
     control = under((Scope("novelty", "web-1", "cpu_percent", None), 1.5))
     assert thresholds(control, "globex", "web-1", NOON, NOON, 0.5) is NOWHERE
-    assert thresholds(control, "acme", "web-10", NOON, NOON, 0.5) == {}
+    for other in ("web-10", "web-", "web"):
+        assert thresholds(control, "acme", other, NOON, NOON, 0.5) == {}
     assert thresholds(control, "acme", "web-1", NOON, NOON, 0.5) == {"cpu_percent": threshold("novelty", 1.5)}
     assert thresholds(control, "acme", "web-1", NOON, NOON - 1, 0.5) == {}
