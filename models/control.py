@@ -5,10 +5,12 @@ A value is written as JSON text. See docs/control.md for how a change is made an
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.anomaly import DETECTORS
 from models.metrics import TENANT
+from models.tuning import FACTOR, Scope
 from schemas import topics
 
 EVERYONE = "*"
@@ -39,6 +41,8 @@ class Setting:
         unit: of a number; empty for flags and shares.
         everyone: it exists for `*` alone.
         at_once: a change holds for every record from then on, whatever the record's timestamp.
+        scope: where it is a family of settings, one for each scope of a tenant: reads the scope, which stands behind
+            the family's name and a "|", and raises ValueError.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Setting:
     unit: str = ""
     everyone: bool = False
     at_once: bool = False
+    scope: Callable[[str], object] | None = None
 
     def read(self, text: str) -> Value:
         """The value that a JSON text means. Raises InvalidValue."""
@@ -123,6 +128,17 @@ SETTINGS: dict[str, Setting] = {
             high=10_000,
             unit="alerts per 8 hours",
         ),
+        Setting(
+            FACTOR,
+            topics.CONTROL_THRESHOLDS.name,
+            1.0,
+            "How many times more surprise a detector needs to fire, in one scope: surprise_factor|DETECTOR|HOST|METRIC|"
+            "HOUR, where HOUR is the hour of the week in UTC (0 is Monday 00:00) or * for all.",
+            low=0.5,
+            high=2.0,
+            unit="times",
+            scope=Scope.read,
+        ),
     )
 }
 
@@ -130,6 +146,20 @@ DEFAULTS: dict[tuple[str, str], Value] = {
     (setting.topic, setting.name): setting.default for setting in SETTINGS.values()
 }
 """What holds where nobody has set anything, by control topic and name."""
+
+
+def setting_of(name: str) -> Setting:
+    """The setting that a name means; of a family it is `family|scope`. Raises ValueError, saying what was expected."""
+    family, bar, scope = name.partition("|")
+    setting = SETTINGS.get(family)
+    if setting is None:
+        raise ValueError(f"name must be one of {', '.join(SETTINGS)}, not {name[:100]!r}")
+    if setting.scope is None:
+        if bar:
+            raise ValueError(f"{family} has no scopes: name must be {family}, not {name[:100]!r}")
+    else:
+        setting.scope(scope)
+    return setting
 
 
 def is_scope(tenant: str) -> bool:

@@ -25,10 +25,12 @@ def command(
     value: str | None,
     expected_version: int,
     valid_from: int | None = None,
+    expires_at: int | None = None,
+    requested_at: int | None = None,
     by: str,
     reason: str,
 ) -> dict[str, Any]:
-    """A command made now. Arguments as in schemas/control.commands.avsc."""
+    """A command, made now if not `requested_at` another time. Arguments as in schemas/control.commands.avsc."""
     return {
         "tenant_id": tenant,
         "command_id": str(uuid.uuid4()),
@@ -37,9 +39,10 @@ def command(
         "value": value,
         "expected_version": expected_version,
         "valid_from": valid_from,
-        "requested_at": int(time.time() * 1000),
+        "requested_at": int(time.time() * 1000) if requested_at is None else requested_at,
         "by": by,
         "reason": reason,
+        "expires_at": expires_at,
     }
 
 

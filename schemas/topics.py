@@ -101,6 +101,15 @@ ALERTS_ANSWERS = Topic(
     retention_ms=30 * DAY_MS,
     doc="What became of each command to the alert agent.",
 )
+OUTCOMES_ALERTS = Topic(
+    name="outcomes.alerts",
+    schema="outcomes.alerts",
+    key=(),
+    time="decided_at",
+    id="outcome_id",
+    retention_ms=14 * DAY_MS,
+    doc="Verdicts on alerts, from systems upstream.",
+)
 INCIDENTS = Topic(
     name="incidents",
     schema="incidents",
@@ -178,6 +187,7 @@ CATALOGUE: dict[str, Topic] = {
         PREDICTIONS_ANOMALY,
         ALERTS_CANDIDATES,
         COMMANDS_ALERTS,
+        OUTCOMES_ALERTS,
         ALERTS,
         ALERTS_ANSWERS,
         INCIDENTS,

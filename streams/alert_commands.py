@@ -1,9 +1,13 @@
-"""What people ask of the alert agent: each command is carried out once and answered, also when it is refused."""
+"""What people ask of the alert agent: each command is carried out once and answered, also when it is refused.
+
+Verdicts of systems upstream go the same way; what is refused of them is a dead letter.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from models.alerts import DAY_MS, KINDS, RANK, VERDICTS, MoveRefused, move
+from models.identity import derived_id
 from models.incidents import incident_id
 from streams.alert_desk import Desk
 from streams.alert_state import NEVER, Episode, Incident, Silence
@@ -11,6 +15,7 @@ from streams.alert_time import due
 from streams.incidents import confirm, members, merge, split
 
 Command = Mapping[str, Any]
+Outcome = Mapping[str, Any]
 
 SNOOZE_LIMIT_MS = 7 * DAY_MS
 SILENCE_LIMIT_MS = 30 * DAY_MS
@@ -56,6 +61,39 @@ def obey(desk: Desk, command: Command) -> None:
             "incident_id": command["incident_id"] if incident is None else incident.name,
         }
     )
+
+
+def judge(desk: Desk, outcome: Outcome) -> str | None:
+    """Give an alert the verdict of a system upstream, as if a person had asked for it, but without an answer.
+
+    One that came before, and one that is older than the verdict that holds, change nothing: the newest holds.
+
+    Returns:
+        Why it cannot be taken: what was expected and what came; None for a good one.
+    """
+    said = [outcome[name] for name in ("alert_id", "verdict", "by")]
+    command = {
+        "command_id": outcome["outcome_id"] or derived_id(*said, str(outcome["decided_at"])),
+        "action": "verdict",
+        "by": outcome["by"],
+        "at": outcome["decided_at"],
+        "alert_id": outcome["alert_id"],
+        "fingerprint": None,
+        "verdict": outcome["verdict"],
+        "text": None,
+    }
+    due(desk, command["at"])
+    if command["command_id"] in desk.tenant.done:
+        return None
+    try:
+        episode = _episode(desk, command)
+        holds = episode.alert["verdict_at"] or 0, episode.alert["verdict"] or ""
+        if command["at"] >= holds[0] and (command["at"], command["verdict"]) != holds:
+            ON_ALERTS[_checked(command)](desk, episode, command)
+    except (CommandRefused, MoveRefused) as error:
+        return str(error)
+    desk.tenant.done.add(command["command_id"])
+    return None
 
 
 def _checked(command: Command) -> str:

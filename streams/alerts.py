@@ -1,4 +1,4 @@
-"""The alert agent: candidates and commands of a tenant in, versions of its alerts and incidents out.
+"""The alert agent: candidates, commands and verdicts of a tenant in, versions of its alerts and incidents out.
 
 It alone says what is an alert: one per fingerprint while it is open, none within the quiet time after it opened
 (a worse severity breaks it). See docs/alerts.md for the life of an alert.
@@ -12,7 +12,7 @@ from models import alerts
 from models.alerts import ESCALATE_MS, ESCALATIONS, FLAP_MS, FLAPS, KINDS, MINUTE_MS, RANK, move
 from models.control import DEFAULTS
 from schemas import topics
-from streams.alert_commands import obey
+from streams.alert_commands import judge, obey
 from streams.alert_desk import Desk, Told
 from streams.alert_state import NEVER, Episode, TenantAlerts
 from streams.alert_time import arm, due, fired
@@ -34,12 +34,18 @@ def process(frame: Frame) -> None:
             arm(frame.timers, moment.key, desk.tenant, moment.deadline)
             continue
         event, key = moment.value, topics.ALERTS.key_of(moment.value)
-        wrong = None if moment.topic == topics.COMMANDS_ALERTS.name else fault(event)
+        asked = moment.topic in (topics.COMMANDS_ALERTS.name, topics.OUTCOMES_ALERTS.name)
+        wrong = None if asked else fault(event)
         if wrong is not None:
             frame.reject(moment.record, "InvalidCandidate", wrong)
             continue
         desk = Desk(frame.state.live(key, TenantAlerts), told)
-        (obey if moment.topic == topics.COMMANDS_ALERTS.name else advance)(desk, event)
+        if moment.topic == topics.OUTCOMES_ALERTS.name:
+            refused = judge(desk, event)
+            if refused is not None:
+                frame.reject(moment.record, "OutcomeRefused", refused)
+        else:
+            (obey if asked else advance)(desk, event)
         arm(frame.timers, key, desk.tenant, moment.clock)
     frame.send(topics.ALERTS, told.alerts)
     frame.send(topics.INCIDENTS, told.incidents)
@@ -245,7 +251,7 @@ def _hold_back(desk: Desk, episode: Episode, candidate: Candidate) -> None:
 
 ALERTS = Agent(
     name="alerts",
-    inputs=(topics.ALERTS_CANDIDATES, topics.COMMANDS_ALERTS),
+    inputs=(topics.ALERTS_CANDIDATES, topics.COMMANDS_ALERTS, topics.OUTCOMES_ALERTS),
     outputs=(topics.ALERTS, topics.INCIDENTS, topics.ALERTS_ANSWERS, topics.LABELLED_ANOMALY),
     process=process,
     linger_ms=25,

@@ -8,17 +8,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from models.control import EVERYONE, SETTINGS, InvalidValue, Setting, is_scope
+from models.control import EVERYONE, InvalidValue, Setting, is_scope, setting_of
 from schemas import topics
 from schemas.codec import DecodeError
 from streams.runtime import Agent, Frame, Part, State, StateVersionError
+from streams.runtime.control import Span, standing
 
 DAY_MS = 86_400_000
-# A valid_from outside these is a mistake of unit or year.
+# A valid_from or expires_at outside these is a mistake of unit or year.
 MOST_BEHIND_MS = 30 * DAY_MS
 MOST_AHEAD_MS = 366 * DAY_MS
 KEEP_MS = 35 * DAY_MS
 """A version that stopped holding so long ago is forgotten; no record that can still be read is that old."""
+MOST_NAME = 400
+"""Characters of a setting's name in the audit: more than any that is in the catalogue can have."""
 MOST_TEXT = {"command_id": 100, "by": 200, "reason": 1000}
 
 Command = Mapping[str, Any]
@@ -74,13 +77,11 @@ class History:
     def current(self) -> Entry | None:
         return self[self.newest] if self.newest else None
 
-    def value_without(self, version: int, time: int) -> str | None:
-        """What a record of that time would see if `version` and those above it were not there."""
-        for lower in range(version - 1, self.oldest - 1, -1):
-            if self[lower]["valid_from"] <= time:
-                value: str | None = self[lower]["value"]
-                return value
-        return None
+    def without(self, version: int, time: int) -> Entry | None:
+        """The version that a record of that time would see if `version` and those above it were not there."""
+        lower = (self[each] for each in range(version - 1, self.oldest - 1, -1))
+        found = standing((Span(*(each[name] for name in Span._fields)) for each in lower), time)
+        return None if found is None else self[found]
 
     def append(self, entry: Entry) -> None:
         self.newest = entry["version"]
@@ -91,8 +92,10 @@ class History:
         """Drop the versions that no readable record and no undo can need, and return their numbers."""
         gone = []
         while self.oldest < self.newest - 1:
-            above = self[self.oldest + 1]
-            if max(above["valid_from"], above["at"]) >= now - KEEP_MS:
+            # What a newer version took the place of comes back when that one expires.
+            above, expires_at = self[self.oldest + 1], self[self.oldest]["expires_at"]
+            replaced = above["expires_at"] is None and max(above["valid_from"], above["at"]) < now - KEEP_MS
+            if not replaced and (expires_at is None or expires_at >= now - KEEP_MS):
                 break
             self._state.delete(self._key, ENTRY, _VERSION.pack(self.oldest))
             gone.append(self.oldest)
@@ -130,9 +133,10 @@ def process(frame: Frame) -> None:
 def check(command: Command) -> Setting:
     """The setting that a command is about. Raises Refused for what no state of the setting could make right."""
     tenant, name, action, value = (command[field] for field in ("tenant_id", "name", "action", "value"))
-    setting = SETTINGS.get(name)
-    if setting is None:
-        raise Refused("UnknownSetting", f"name must be one of {', '.join(SETTINGS)}, not {name[:100]!r}")
+    try:
+        setting = setting_of(name)
+    except ValueError as error:
+        raise Refused("UnknownSetting", str(error)) from error
     if not is_scope(tenant):
         raise Refused(
             "InvalidTenant",
@@ -140,6 +144,8 @@ def check(command: Command) -> Setting:
         )
     if setting.everyone and tenant != EVERYONE:
         raise Refused("InvalidTenant", f"{name} is for all tenants alike: tenant_id must be *, not {tenant!r}")
+    if setting.scope is not None and tenant == EVERYONE:
+        raise Refused("InvalidTenant", f"{name} is of one tenant: tenant_id must not be *")
     for field, most in MOST_TEXT.items():
         if not command[field].strip() or len(command[field]) > most:
             raise Refused("InvalidCommand", f"{field} must have 1 to {most} characters, it has {len(command[field])}")
@@ -147,6 +153,8 @@ def check(command: Command) -> Setting:
         raise Refused("InvalidCommand", f"action must be set or undo, not {action[:100]!r}")
     if action == "undo" and value is not None:
         raise Refused("InvalidCommand", f"an undo takes no value, not {value[:100]}")
+    if action == "undo" and command["expires_at"] is not None:
+        raise Refused("InvalidTime", "an undo takes no expires_at: what it brings back expires when it did before")
     if value is not None:
         try:
             setting.read(value)
@@ -174,16 +182,24 @@ def decide(setting: Setting, history: History, command: Command, offset: int) ->
             f"valid_from must be between {MOST_BEHIND_MS // DAY_MS} days before and {MOST_AHEAD_MS // DAY_MS} days "
             f"after {_moment(now)} in epoch milliseconds, not {valid_from} ({_moment(valid_from)})",
         )
+    expires_at = command["expires_at"]
+    if expires_at is not None and not max(now, valid_from) < expires_at <= now + MOST_AHEAD_MS:
+        raise Refused(
+            "InvalidTime",
+            f"expires_at must be after now and valid_from, and at most {MOST_AHEAD_MS // DAY_MS} days after "
+            f"{_moment(now)} in epoch milliseconds, not {expires_at} ({_moment(expires_at)})",
+        )
     if setting.at_once:
         valid_from = 0
     value = command["value"]
     if undo:
-        value = history.value_without(history.newest, valid_from)
+        restored = history.without(history.newest, valid_from)
+        value, expires_at = (None, None) if restored is None else (restored["value"], restored["expires_at"])
     elif value is not None:
         value = _canonical(setting, value)
     return {
         "tenant_id": command["tenant_id"],
-        "name": setting.name,
+        "name": command["name"],
         "version": history.newest + 1,
         "value": value,
         "valid_from": valid_from,
@@ -193,6 +209,7 @@ def decide(setting: Setting, history: History, command: Command, offset: int) ->
         "by": command["by"],
         "at": now,
         "reason": command["reason"],
+        "expires_at": expires_at,
     }
 
 
@@ -204,7 +221,7 @@ def audit(
         "tenant_id": command["tenant_id"][:100],
         "command_id": command["command_id"][: MOST_TEXT["command_id"]],
         "action": command["action"][:100],
-        "name": command["name"][:100],
+        "name": command["name"][:MOST_NAME],
         "outcome": "accepted" if refusal is None else "refused",
         "code": None if refusal is None else refusal.code,
         "message": _standing(command, after) if refusal is None else str(refusal),
@@ -218,6 +235,7 @@ def audit(
         "by": command["by"][: MOST_TEXT["by"]],
         "at": command["requested_at"],
         "reason": command["reason"][: MOST_TEXT["reason"]],
+        "expires_at": None if after is None else after["expires_at"],
     }
 
 
@@ -234,6 +252,8 @@ def _standing(command: Command, entry: Entry | None) -> str:
         return f"{name} has no version yet (0), it is inherited"
     value = "inherited" if entry["value"] is None else entry["value"]
     since = f" from {_moment(entry['valid_from'])} on" if entry["valid_from"] else ""
+    if entry["expires_at"] is not None:
+        since = f"{since.removesuffix(' on')} until {_moment(entry['expires_at'])}"
     return f"{name} is {value}{since}, version {entry['version']} by {entry['by']}: {entry['reason']}"
 
 

@@ -20,6 +20,7 @@ from streams.host_state import EXTRA_LIMIT, HostState, Watch
 from streams.repeats import Seen
 from streams.runs import Finding, Run
 from streams.runtime import Agent, Control, Due, Frame
+from streams.tuned import NOWHERE, thresholds
 
 MODEL, VERSION, SLOT = "anomaly", "novelty-1", "champion"
 
@@ -44,12 +45,14 @@ class Rules(NamedTuple):
         observe_only: score and learn, open no alert.
         off: detectors that are switched off, by name.
         offset: of the newest command in force; -1 before the first.
+        tuned: instead of the threshold, by metric, where verdicts have raised it.
     """
 
     threshold: float
     observe_only: bool
     off: frozenset[str]
     offset: int
+    tuned: Mapping[str, float] = NOWHERE
 
     @classmethod
     def of(cls, control: Control, tenant: str, time: int) -> Self:
@@ -64,6 +67,14 @@ class Rules(NamedTuple):
             ),
             control.offset,
         )
+
+    @classmethod
+    def of_event(cls, control: Control, event: Event, time: int) -> Self:
+        """Those that hold for a sample, too, in the scopes that it is in."""
+        tenant = event["tenant_id"]
+        rules = cls.of(control, tenant, time)
+        tuned = thresholds(control, tenant, event["host"], event["occurred_at"], time, rules.threshold)
+        return rules._replace(tuned=tuned) if tuned else rules
 
     def allow(self, candidates: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
         """The candidates that may go out: who only observes still ends what was open before."""
@@ -85,7 +96,7 @@ def process(frame: Frame) -> None:
             frame.reject(record, "InvalidEvent", wrong)
             continue
         key = topics.EVENTS_METRICS.key_of(event)
-        rules = Rules.of(frame.control, event["tenant_id"], record.timestamp)
+        rules = Rules.of_event(frame.control, event, record.timestamp)
         host = frame.state.live(key, HostState)
         seen = host.memory.meet(event["event_id"], content(event))
         if seen is Seen.CONFLICT:
@@ -160,7 +171,7 @@ def look(watch: Watch, host: str, value: float, detail: dict[str, float], rules:
     novelty, excited = watch.scores[0], False
     if "novelty" not in rules.off:
         detail[f"{watch.name}/novelty"] = novelty
-        excited = novelty >= rules.threshold
+        excited = novelty >= rules.tuned.get(watch.name, rules.threshold)
     if excited:
         found, far = novel(watch, host, value, novelty)
         # During and after an excursion the detector stays excited; only what is out of the range again is news.

@@ -1,14 +1,15 @@
 """What control says: a view of all settings that a worker carries along.
 
-A version of a setting holds from its `valid_from` on, before every lower version. So a record sees what was valid at
-its own timestamp, whenever it is processed: every version is a record of its own, and compaction leaves them all.
+A version of a setting holds from its `valid_from` until it expires, before every lower version. So a record sees what
+was valid at its own timestamp, whenever it is processed: every version is a record of its own, and compaction leaves
+them all.
 """
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from schemas.codec import DecodeError
 from schemas.topics import Topic
@@ -34,6 +35,29 @@ class Entry:
     by: str
     at: int
     reason: str
+    expires_at: int | None = None
+
+
+class Span(NamedTuple):
+    """When a version is in force, and which one it undoes; as in `Entry`."""
+
+    version: int
+    valid_from: int
+    expires_at: int | None
+    undoes: int | None
+
+
+def standing(newest_first: Iterable[Span], time: int) -> int | None:
+    """The version that a record of this time sees: the newest that has begun, has not expired and is not undone."""
+    undone = None
+    for span in newest_first:
+        if span.version == undone or span.valid_from > time:
+            continue
+        if span.expires_at is None or time < span.expires_at:
+            return span.version
+        # What it undid does not come back because what it brought back is over.
+        undone = span.undoes
+    return None
 
 
 _FIELDS = [field.name for field in fields(Entry)]
@@ -46,13 +70,17 @@ class _Versions:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.all = tuple(sorted(entries, key=lambda entry: entry.version))
-        holds: list[Entry] = []
-        for entry in self.all:
-            while holds and holds[-1].valid_from >= entry.valid_from:
-                holds.pop()
-            holds.append(entry)
-        self.holds = tuple(holds)
-        self.starts = tuple(entry.valid_from for entry in holds)
+        by_version = {entry.version: entry for entry in self.all}
+        spans = [Span(each.version, each.valid_from, each.expires_at, each.undoes) for each in reversed(self.all)]
+        edges = {time for span in spans for time in (span.valid_from, span.expires_at) if time is not None}
+        self.starts: list[int] = []
+        self.holds: list[Entry | None] = []
+        for time in sorted(edges):
+            version = standing(spans, time)
+            entry = None if version is None else by_version[version]
+            if not self.holds or self.holds[-1] is not entry:
+                self.starts.append(time)
+                self.holds.append(entry)
 
     def at(self, time: int) -> Entry | None:
         place = bisect_right(self.starts, time)
@@ -68,11 +96,12 @@ class Control:
         offset: offset in control.commands of the newest command that is in force here, -1 before the first.
     """
 
-    __slots__ = ("_defaults", "_versions", "offset")
+    __slots__ = ("_defaults", "_scopes", "_versions", "offset")
 
     def __init__(self, defaults: Mapping[tuple[str, str], Any]) -> None:
         self._defaults = defaults
         self._versions: dict[tuple[str, str, str], _Versions] = {}
+        self._scopes: dict[tuple[str, str, str], list[str]] = {}
         self.offset = NO_OFFSET
 
     def get(self, topic: str, tenant: str, name: str, time: int) -> Any:
@@ -81,7 +110,8 @@ class Control:
         Raises KeyError when there is no such setting.
         """
         found = self.find(topic, tenant, name, time)
-        return self._defaults[topic, name] if found is None else found[1].value
+        # One of a family has the family's default.
+        return self._defaults[topic, name.partition("|")[0]] if found is None else found[1].value
 
     def find(self, topic: str, tenant: str, name: str, time: int) -> tuple[str, Entry] | None:
         """Whose value holds (the tenant's or that of `*`) and the version that says so; None for the default."""
@@ -96,6 +126,17 @@ class Control:
         """Every kept version of a tenant's own setting, the oldest first."""
         versions = self._versions.get((topic, tenant, name))
         return () if versions is None else versions.all
+
+    def coming(self, topic: str, tenant: str, name: str, time: int) -> list[tuple[int, Entry | None]]:
+        """How a tenant's own setting will stand after a time: from when on, and which version; None without any."""
+        versions = self._versions.get((topic, tenant, name))
+        if versions is None:
+            return []
+        return [(start, entry) for start, entry in zip(versions.starts, versions.holds, strict=True) if start > time]
+
+    def scopes(self, topic: str, tenant: str, family: str) -> Sequence[str]:
+        """Names of a family's settings (`family|scope`) that the tenant has versions of, in order."""
+        return self._scopes.get((topic, tenant, family), ())
 
     def after(self, rows: Iterable[Row]) -> Self:
         """This view with more records of the control topics taken in; in any order between topics.
@@ -135,14 +176,26 @@ class Control:
     def _with(self, versions: dict[tuple[str, str, str], _Versions], offset: int) -> Self:
         view = type(self)(self._defaults)
         view._versions = versions
+        view._scopes = _scopes(versions)
         view.offset = offset
         return view
+
+
+def _scopes(places: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], list[str]]:
+    """Names of settings with scopes, by topic, tenant and family."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for topic, tenant, name in sorted(places):
+        family, bar, _ = name.partition("|")
+        if bar:
+            found.setdefault((topic, tenant, family), []).append(name)
+    return found
 
 
 def _place(topic: Topic, key: bytes) -> tuple[tuple[str, str, str], int]:
     """Topic, tenant and name, and the version."""
     try:
-        tenant, name, version = key.decode().split("|")
+        tenant, name = key.decode().split("|", 1)
+        name, version = name.rsplit("|", 1)
         return (topic.name, tenant, name), int(version)
     except ValueError as error:
         raise StateVersionError(f"a record of {topic.name} has the key {key!r}, not tenant|name|version") from error

@@ -15,6 +15,7 @@ ENTRY = {
     "command_offset": 41,
     "undoes": 2,
     "at": 1_700_000_000_123,
+    "expires_at": 1_702_419_200_123,
 }
 
 SAMPLES: dict[str, dict[str, Any]] = {
@@ -132,6 +133,14 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "seq": 3,
         "incident_id": "6b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11",
     },
+    "outcomes.alerts": {
+        "tenant_id": "acme",
+        "outcome_id": "9b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11",
+        "alert_id": "5b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11",
+        "verdict": "false_positive",
+        "by": "tickets",
+        "decided_at": 1_700_000_090_123,
+    },
     "incidents": {
         "tenant_id": "acme",
         "incident_id": "6b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11",
@@ -187,6 +196,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "expected_version": 2,
         "valid_from": 1_700_000_000_000,
         "requested_at": 1_700_000_000_123,
+        "expires_at": 1_702_419_200_123,
     },
     "control.flags": {**ENTRY, "name": "observe_only", "value": "true"},
     "control.thresholds": {**ENTRY, "name": "alert_budget", "value": "12"},
@@ -204,5 +214,6 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "valid_from": 1_700_000_000_000,
         "command_offset": 41,
         "at": 1_700_000_000_123,
+        "expires_at": 1_702_419_200_123,
     },
 }

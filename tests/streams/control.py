@@ -29,6 +29,7 @@ def command(number: int, value: str | None = "true", expected: int = 0, **other:
         "requested_at": NOON + number * MINUTE,
         "by": "jane",
         "reason": f"reason {number}",
+        "expires_at": None,
     } | other
 
 
@@ -59,11 +60,18 @@ def view(outcome: Outcome) -> Control:
     return Control(DEFAULTS).after(rows(outcome))
 
 
+Version = tuple[int, int | None, str | None, bool]
+"""From, until, value, and whether it is an undo."""
+
+
 class Naive:
-    """The rules of docs/control.md, written down without a thought of speed or storage. All commands are good."""
+    """The rules of docs/control.md, written down without a thought of speed or storage.
+
+    Commands are wrong in one way only: what they set would be over already.
+    """
 
     def __init__(self) -> None:
-        self.versions: dict[tuple[str, str], list[tuple[int, str | None]]] = {}
+        self.versions: dict[tuple[str, str], list[Version]] = {}
         self.last: dict[tuple[str, str], int] = {}
 
     def obey(self, asked: dict[str, Any]) -> bool:
@@ -75,20 +83,33 @@ class Naive:
             return False
         now = max(asked["requested_at"], self.last.get(place, asked["requested_at"]))
         start = now if asked["valid_from"] is None else asked["valid_from"]
+        end = asked["expires_at"]
+        if end is not None and end <= max(now, start):
+            return False
         if SETTINGS[asked["name"]].at_once:
             start = 0
-        value = self.own(versions[:-1], start) if undo else asked["value"]
-        versions.append((start, value))
+        value = asked["value"]
+        if undo:
+            before = self.own(versions[:-1], start)
+            value, end = (before[2], before[1]) if before else (None, None)
+        versions.append((start, end, value, undo))
         self.last[place] = now
         return True
 
     @staticmethod
-    def own(versions: list[tuple[int, str | None]], time: int) -> str | None:
-        return next((value for start, value in reversed(versions) if start <= time), None)
+    def own(versions: list[Version], time: int) -> Version | None:
+        """The version that holds: the last one that has begun, or when it is over, what held before it was made."""
+        for place in range(len(versions) - 1, -1, -1):
+            start, end, _, undo = versions[place]
+            if start <= time:
+                if end is None or time < end:
+                    return versions[place]
+                return Naive.own(versions[: place - undo], time)
+        return None
 
     def get(self, tenant: str, name: str, time: int) -> Any:
         for who in (tenant, EVERYONE):
-            text = self.own(self.versions.get((who, name), []), time)
-            if text is not None:
-                return SETTINGS[name].read(text)
+            version = self.own(self.versions.get((who, name), []), time)
+            if version is not None and version[2] is not None:
+                return SETTINGS[name].read(version[2])
         return SETTINGS[name].default

@@ -107,16 +107,32 @@ def test_a_day_of_control(environment: dict[str, str]) -> None:
         for days in (3, 2, 4):  # the second calls off the first
             run(*later, (soon + timedelta(days=days)).isoformat())
         found = told("get", "alert_budget")
-        starts = [datetime.fromisoformat(each["valid_from"]) for each in found["coming"]]
+        starts = [datetime.fromisoformat(each["from"]) for each in found["coming"]]
         assert starts == [soon + timedelta(days=days) for days in (2, 4)]
         run("set", "stop_automatic", "on", "--reason", "stop")
         assert told("get", "stop_automatic")["value"] is True
 
+        scope = "surprise_factor|novelty|web-1|cpu_percent|*"
+        own = ("--tenant", "acme")
+        assert told("get", "surprise_factor", *own) == []
+        run("set", scope, "1.2", *own, "--reason", "noisy", "--for", "7d")
+        (row,) = told("get", "surprise_factor", *own)
+        assert (row["name"], row["value"], row["source"]) == (scope, 1.2, "own")
+        assert [(each["version"], each["value"]) for each in row["coming"]] == [(0, None)]
+        ends = datetime.fromisoformat(told("history", scope, *own)[0]["expires_at"])
+        assert timedelta(days=6, hours=23) < ends - datetime.now(UTC) <= timedelta(days=7)
+        assert f"{scope}: inherited from " in run("get", scope, *own).output
+        later = datetime.now(UTC) + timedelta(days=3)
+        run("set", scope, "1.3", *own, "--reason", "soon", "--for", "2d", "--valid-from", later.isoformat())
+        assert [each["value"] for each in told("get", scope, *own)["coming"]] == [1.3, 1.2, None]
+        run("set", scope, "1.2", "--reason", "all", code=3)
+
 
 def test_every_setting_is_shown_with_what_it_means(environment: dict[str, str]) -> None:
-    assert [row["name"] for row in told("get")] == list(SETTINGS)
+    single = [name for name, setting in SETTINGS.items() if setting.scope is None]
+    assert [row["name"] for row in told("get")] == single
     table = run("get").output
-    assert all(name in table for name in SETTINGS)
+    assert all(name in table for name in single)
     one = run("get", "anomaly_threshold").output
     assert SETTINGS["anomaly_threshold"].doc + " Takes a number from 0 to 1." in one
     assert "Nobody has set tuning of globex." in run("history", "tuning", "--tenant", "globex").output
@@ -125,7 +141,7 @@ def test_every_setting_is_shown_with_what_it_means(environment: dict[str, str]) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("set", "observe", "on", "--reason", "x"), "is not one of 'observe_only', 'auto_ticket'"),
+        (("set", "observe", "on", "--reason", "x"), "name must be one of observe_only, auto_ticket"),
         (("set", "observe_only", "yes", "--reason", "x"), "observe_only must be true or false, not yes"),
         (("set", "alert_budget", "--reason", "x", "--", "-1"), "must be a whole number from 0 to 10000"),
         (("set", "observe_only", "on"), "Missing option '--reason'"),

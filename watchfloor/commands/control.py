@@ -16,14 +16,14 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Column, Table
 
-from models.control import DEFAULTS, EVERYONE, SETTINGS, InvalidValue, Setting, is_scope
+from models.control import DEFAULTS, EVERYONE, SETTINGS, InvalidValue, is_scope, setting_of
 from producers.control import NoAnswer, ask
 from producers.control import command as make_command
 from schemas import topics
 from streams.runtime import Halt
 from streams.runtime.control import Control, Entry
 from streams.runtime.follower import Follower
-from watchfloor.commands.alerts import Since
+from watchfloor.commands.alerts import Lasting, Since
 from watchfloor.settings import Settings
 
 REFUSED = 3
@@ -47,7 +47,25 @@ def _scope(_: click.Context, __: click.Parameter, value: str) -> str:
     return value
 
 
-NAME = click.argument("name", type=click.Choice(list(SETTINGS)), metavar="NAME")
+class Named(click.ParamType):
+    """The name of a setting; that of a family with a scope is `family|scope`. With `whole`, a family alone will do."""
+
+    name = "setting"
+
+    def __init__(self, whole: bool = False) -> None:
+        self.whole = whole
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = str(value)
+        if not (self.whole and name in SETTINGS):
+            try:
+                setting_of(name)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        return name
+
+
+NAME = click.argument("name", type=Named(), metavar="NAME")
 TENANT = click.option(
     "--tenant", default=EVERYONE, show_default=True, callback=_scope, help="Tenant; * stands for all of them."
 )
@@ -84,46 +102,54 @@ def changing(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @command.command()
-@click.argument("name", type=click.Choice(list(SETTINGS)), metavar="[NAME]", required=False)
+@click.argument("name", type=Named(whole=True), metavar="[NAME]", required=False)
 @TENANT
 @AS_JSON
 def get(name: str | None, tenant: str, as_json: bool) -> None:
-    """Show what holds now: value, where it comes from, version, since when, by whom. All settings without NAME."""
+    """Show what holds now: value, where it comes from, version, since when, by whom. All settings without NAME.
+
+    Of a family of settings, such as surprise_factor, those are shown that the tenant has; `surprise_factor|...` is one.
+    """
     control = _read(Settings())
     now = int(time.time() * 1000)
-    chosen = [SETTINGS[name]] if name else list(SETTINGS.values())
-    rows = [standing(control, setting, tenant, now) for setting in chosen]
+    names: list[str] = []
+    for each in [name] if name else SETTINGS:
+        family = SETTINGS.get(each)
+        names += control.scopes(family.topic, tenant, each) if family and family.scope else [each]
+    rows = [standing(control, each, tenant, now) for each in names]
     if as_json:
-        click.echo(json.dumps(rows[0] if name else rows))
+        click.echo(json.dumps(rows[0] if [name] == names else rows))
         return
-    table = Table(Column("setting", no_wrap=True), "value", "from", "version", Column("since", no_wrap=True), "by")
+    table = Table(Column("setting", overflow="fold"), "value", "from", "version", Column("since", no_wrap=True), "by")
     for row in rows:
         since, by = row["since"] or "", row["by"] or ""
         table.add_row(row["name"], in_words(row["value"]), row["source"], str(row["version"] or ""), since, by)
     Console().print(table)
     for row in rows:
-        for entry in row["coming"]:
-            click.echo(f"{row['name']}: {in_words(entry['value'])} from {entry['valid_from']} on")
+        for change in row["coming"]:
+            click.echo(f"{row['name']}: {in_words(change['value'])} from {change['from']} on")
     if name:
-        because = f" Why: {rows[0]['reason']}." if rows[0]["reason"] else ""
-        click.echo(f"{SETTINGS[name].doc} Takes {SETTINGS[name].expected}.{because}")
+        setting = SETTINGS[name.partition("|")[0]]
+        because = f" Why: {rows[0]['reason']}." if [name] == names and rows[0]["reason"] else ""
+        click.echo(f"{setting.doc} Takes {setting.expected}.{because}")
 
 
-def standing(control: Control, setting: Setting, tenant: str, now: int) -> dict[str, Any]:
+def standing(control: Control, name: str, tenant: str, now: int) -> dict[str, Any]:
     """How a setting stands for a tenant at a time.
 
     `source` is "own", "inherited from *" or "default". `version` is that of the tenant's own newest version (0 without
-    one), which the next change must expect; since, by and reason are those of the version that holds; `coming` are the
-    tenant's own versions that are to hold later.
+    one), which the next change must expect; since, by and reason are those of the version that holds; `coming` says
+    from when on the tenant's own setting will be something else (version 0 and value None: inherited).
     """
-    found = control.find(setting.topic, tenant, setting.name, now)
-    own = control.history(setting.topic, tenant, setting.name)
+    setting = setting_of(name)
+    found = control.find(setting.topic, tenant, name, now)
+    own = control.history(setting.topic, tenant, name)
     source, holds = "default", None
     if found is not None:
         who, holds = found
         source = "own" if who == tenant else f"inherited from {who}"
     return {
-        "name": setting.name,
+        "name": name,
         "tenant": tenant,
         "value": setting.default if holds is None else holds.value,
         "unit": setting.unit,
@@ -133,9 +159,8 @@ def standing(control: Control, setting: Setting, tenant: str, now: int) -> dict[
         "by": None if holds is None else holds.by,
         "reason": None if holds is None else holds.reason,
         "coming": [
-            told(entry)
-            for place, entry in enumerate(own, 1)
-            if entry.valid_from > now and all(newer.valid_from > entry.valid_from for newer in own[place:])
+            {"from": moment(start), "version": entry.version if entry else 0, "value": entry.value if entry else None}
+            for start, entry in control.coming(setting.topic, tenant, name, now)
         ],
     }
 
@@ -143,8 +168,15 @@ def standing(control: Control, setting: Setting, tenant: str, now: int) -> dict[
 @command.command("set")
 @NAME
 @click.argument("value")
+@click.option(
+    "--for",
+    "until",
+    type=Lasting(),
+    metavar="DURATION",
+    help="Let it expire after 90s, 15m, 2h or 7d; then what held before holds again. Without it, it stays.",
+)
 @changing
-def change(name: str, value: str, wait: float, as_json: bool, **about: Any) -> None:
+def change(name: str, value: str, until: int | None, wait: float, as_json: bool, **about: Any) -> None:
     """Set NAME to VALUE: on, off, a number, or inherit to give up a value of the tenant's own.
 
     Exit code 3 when it is refused, because somebody else was faster for instance, and 4 when no worker answers in time.
@@ -152,10 +184,13 @@ def change(name: str, value: str, wait: float, as_json: bool, **about: Any) -> N
     text = WORDS.get(value, value)
     if text is not None:
         try:
-            SETTINGS[name].read(text)
+            setting_of(name).read(text)
         except InvalidValue as error:
             raise click.BadParameter(str(error), param_hint="VALUE") from error
-    _ask(wait, as_json, action="set", name=name, value=text, **about)
+    if until is not None and about["valid_from"] is not None:
+        # It is to hold for so long, whenever it begins.
+        until += max(0, about["valid_from"] - int(time.time() * 1000))
+    _ask(wait, as_json, action="set", name=name, value=text, expires_at=until, **about)
 
 
 @command.command()
@@ -178,20 +213,20 @@ def history(name: str, tenant: str, as_json: bool) -> None:
 
     Those that stopped holding more than 35 days ago are in the audit alone.
     """
-    setting = SETTINGS[name]
-    entries = _read(Settings()).history(setting.topic, tenant, name)[::-1]
+    entries = _read(Settings()).history(setting_of(name).topic, tenant, name)[::-1]
     if as_json:
         click.echo(json.dumps([told(entry) for entry in entries]))
         return
     if not entries:
         click.echo(f"Nobody has set {name} of {tenant}.")
         return
-    when = (Column("valid from", no_wrap=True), Column("set at", no_wrap=True))
+    when = [Column(title, no_wrap=True) for title in ("valid from", "until", "set at")]
     table = Table("version", "value", *when, "by", Column("reason", overflow="fold"))
     for entry in entries:
         reason = f"{entry.reason} (undoes {entry.undoes})" if entry.undoes else entry.reason
         since = moment(entry.valid_from) if entry.valid_from else "at once"
-        table.add_row(str(entry.version), in_words(entry.value), since, moment(entry.at), entry.by, reason)
+        until = moment(entry.expires_at) if entry.expires_at else ""
+        table.add_row(str(entry.version), in_words(entry.value), since, until, moment(entry.at), entry.by, reason)
     Console().print(table)
 
 
@@ -214,7 +249,7 @@ def _ask(wait: float, as_json: bool, **about: Any) -> None:
     """Send a command, made of what `producers.control.command` takes, and show the answer."""
     settings = Settings()
     name, tenant = about["name"], about["tenant"]
-    own = _read(settings).history(SETTINGS[name].topic, tenant, name)
+    own = _read(settings).history(setting_of(name).topic, tenant, name)
     if about["expected_version"] is None:
         about["expected_version"] = own[-1].version if own else 0
     asked = make_command(**about)
@@ -247,7 +282,8 @@ def _fail(code: int, as_json: bool, answer: Mapping[str, Any]) -> Never:
 def told(entry: Entry) -> dict[str, Any]:
     """A version for JSON, its times in ISO 8601; valid_from is null for what acts at once."""
     start = moment(entry.valid_from) if entry.valid_from else None
-    return {**asdict(entry), "valid_from": start, "at": moment(entry.at)}
+    end = moment(entry.expires_at) if entry.expires_at else None
+    return {**asdict(entry), "valid_from": start, "expires_at": end, "at": moment(entry.at)}
 
 
 def moment(time_ms: int) -> str:

@@ -1,0 +1,1 @@
+"""The scheduled jobs: functions that read what is there, decide, and act through the same doors as people."""
