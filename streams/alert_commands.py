@@ -160,7 +160,7 @@ LABEL_FIELDS = (
 
 def _said(desk: Desk, episode: Episode, command: Command, reason: str) -> str:
     desk.tell(episode, command["at"], reason, command["by"], command["text"])
-    return f"the alert is {episode.alert['state']}, version {episode.alert['seq']} says: {reason}"
+    return f"{reason}: the alert is {episode.alert['state']} (version {episode.alert['seq']})"
 
 
 def _silence(desk: Desk, command: Command) -> str:

@@ -263,6 +263,7 @@ def check_counts(noc: Noc) -> None:
     for incident in incidents:
         record, known = incident.record, members(noc.tenant, incident)
         assert record["active"] == sum(each.active for each in known)
+        assert newest(noc, incident.name) == record  # what is told is what holds
         assert record["alerts"] >= max(1, len(known))
         assert (record["active"] == 0) == (incident.close_at != NEVER)
     active = [each.alert["incident_id"] for each in noc.tenant.every(Episode) if each.active]

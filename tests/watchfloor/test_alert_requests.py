@@ -69,7 +69,7 @@ def alerts(environment: dict[str, str], *arguments: str) -> Result:
 def test_a_person_acts_on_an_alert(environment: dict[str, str]) -> None:
     known = [ALERT, "--tenant", "acme", "--by", "ines", "--wait", "60"]
     taken = alerts(environment, "ack", *known)
-    assert (taken.exit_code, taken.output) == (0, "the alert is acknowledged, version 2 says: acknowledged\n")
+    assert (taken.exit_code, taken.output) == (0, "acknowledged: the alert is acknowledged (version 2)\n")
     again = alerts(environment, "ack", *known)
     assert again.exit_code == 1
     assert "cannot acknowledge an alert that is acknowledged; possible: resolve, comment" in again.stderr

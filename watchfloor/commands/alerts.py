@@ -16,7 +16,7 @@ from schemas import topics
 from schemas.codec import DecodeError
 from sinks.tables import ALERT_EVENTS, ALERTS, INCIDENTS
 from watchfloor.commands.alert_requests import REASON, TENANT, ask_agent, asking, find, kafka_trouble, records
-from watchfloor.commands.alert_text import alert_story, line
+from watchfloor.commands.alert_text import alert_story, line, standing
 from watchfloor.log import messages
 from watchfloor.settings import Settings
 
@@ -102,7 +102,7 @@ def list_open(tenant: str | None, since: int | None, as_json: bool) -> None:
         since=FAR_MS if since is None else since,
     )
     rows.sort(key=lambda row: (row["state"] == "resolved", -RANK[row["severity"]], row["opened_at"]))
-    show = printer(as_json)
+    show = printer(as_json, standing)
     for row in rows:
         show(row)
     if not rows and not as_json:
