@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,8 +79,17 @@ def test_a_person_acts_on_an_alert(environment: dict[str, str]) -> None:
     silenced = alerts(environment, "silence", "acme", "1h", "patching", "--subject", "web-1", "--json")
     assert silenced.exit_code == 0, silenced.output
     found = json.loads(silenced.stdout)["command_id"]
-    ended = alerts(environment, "unsilence", "acme", found, "--json")
+    refused = alerts(environment, "silence", "acme", "31d", "too long", "--metric", "m0")
+    assert "until must be after the beginning, by at most 30 days" in refused.stderr
+    shown = alerts(environment, "silences").stdout
+    assert re.fullmatch(rf"\S+ \S+ until \S+ \S+ acme subject web-1, by \S+: patching  {found}\n", shown), shown
+    assert json.loads(alerts(environment, "silences", "--json").stdout)["command_id"] == found
+    assert alerts(environment, "silences", "--tenant", "umbrella").stdout == "There is no silence of umbrella.\n"
+    unknown = alerts(environment, "unsilence", "acme", "zzz")
+    assert "no silence of acme has an id that begins with 'zzz'" in unknown.stderr
+    ended = alerts(environment, "unsilence", "acme", found[:6], "--json")
     assert json.loads(ended.stdout)["message"] == f"silence {found} has ended"
+    assert alerts(environment, "silences").stdout == "There is no silence.\n"
     resolved = json.loads(alerts(environment, "resolve", *known, "--text", "export", "--json").stdout)
     assert (resolved["accepted"], resolved["alert_id"], resolved["by"]) == (True, ALERT, "ines")
     refused = alerts(environment, "resolve", *known, "--json")

@@ -120,6 +120,22 @@ def incident_story(incident: Record, alerts: Iterable[Record], history: Iterable
     yield from _happened(history)
 
 
+def silence_line(command: Record) -> Text:
+    """A silence as it was asked for on one line: whom it mutes, from when to when, by whom, why."""
+    parts = [f"{name} {command[name]}" for name in ("kind", "subject", "metric") if command[name]]
+    if command["severity"]:
+        parts.append(f"at most {command['severity']}")
+    begins = command["begins_at"] or command["at"]
+    return Text.assemble(
+        (f"{moment(begins)} ", "dim"),
+        "until ",
+        (f"{moment(command['until'])} ", "bold"),
+        (f"{command['tenant_id']} ", "dim"),
+        f"{', '.join(parts)}, by {command['by']}: {command['text']}",
+        (f"  {command['command_id']}", "dim"),
+    )
+
+
 def _happened(history: Iterable[Record]) -> Iterator[Text]:
     """A line for each version; of several `more` in a row, the last one and how many there are."""
     yield Text("\nWhat happened", style="bold")
