@@ -100,6 +100,7 @@ def _until(command: Command, begins_at: int, limit_ms: int) -> int:
 
 def _acknowledge(desk: Desk, episode: Episode, command: Command) -> str:
     episode.alert["state"] = move(episode.alert["state"], "acknowledge")
+    episode.alert["assignee"] = episode.alert["assignee"] or command["by"]
     episode.escalate_at = NEVER
     return _said(desk, episode, command, "acknowledged")
 

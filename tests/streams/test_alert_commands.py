@@ -80,6 +80,13 @@ def test_what_is_refused_changes_nothing_and_says_why(asked: dict[str, Any], mes
     assert noc.stored == before
 
 
+def test_who_takes_an_alert_looks_after_it_until_it_is_assigned(noc: Noc) -> None:
+    noc.hears(candidate(0))
+    (taken,) = noc.hears(on(1, "acknowledge"))
+    (given,) = noc.hears(on(2, "assign", assignee="omar"))
+    assert (taken["assignee"], given["assignee"]) == ("ines", "omar")
+
+
 def test_a_move_that_the_state_does_not_allow_says_what_is_possible(noc: Noc) -> None:
     noc.hears(candidate(0))
     noc.hears(on(1, "acknowledge"))
