@@ -16,6 +16,7 @@ from tests.conftest import Access
 from tests.faults.waiting import until
 from watchfloor.cli import main
 from watchfloor.commands.alert_requests import find
+from watchfloor.commands.alert_text import line
 from watchfloor.log import messages
 from watchfloor.settings import Settings
 
@@ -125,6 +126,23 @@ def test_tail_for_people(kafka: str, log: str) -> None:
         "  (resolved, 3 samples, 2 held back) 00000000",
     ]
     assert f"{log}alerts[1] at 0 is not an alert: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"reason": "escalated", "escalation": 1}, "escalated, 1 sample"),
+        ({"reason": "escalated", "escalation": 2}, "escalated, 1 sample, escalated 2 times"),
+        ({"reason": "more", "escalation": 1, "flapping": True}, "more, 1 sample, escalated, flapping"),
+        ({"reason": "flapping", "flapping": True}, "flapping, 1 sample"),
+        ({"reason": "linked", "incident_id": "a0000000-1"}, "linked to incident a0000000, 1 sample, incident a0000000"),
+        ({"reason": "assigned", "assignee": "omar", "by": "ines"}, "assigned to omar by ines, 1 sample, with omar"),
+        ({"muted": "snoozed until noon"}, "opened, 1 sample, muted: snoozed until noon"),
+    ],
+)
+def test_a_line_says_what_has_happened_and_what_holds(other: dict[str, Any], said: str) -> None:
+    version = topics.ALERTS.codec.decode(topics.ALERTS.codec.encode(alert(1, **other)))
+    assert line(version).plain.endswith(f"  ({said}) 00000000")
 
 
 @pytest.mark.kafka

@@ -19,7 +19,8 @@ def moment(milliseconds: int) -> str:
 
 def line(alert: Record) -> Text:
     """One version of an alert on one line: what has just happened."""
-    return _line(alert, alert["updated_at"], alert["summary"], [_said(alert), *_notes(alert)], alert["alert_id"])
+    notes = [note for note in _notes(alert) if note != alert["reason"]]
+    return _line(alert, alert["updated_at"], alert["summary"], [_said(alert), *notes], alert["alert_id"])
 
 
 def standing(alert: Record) -> Text:
