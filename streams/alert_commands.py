@@ -138,6 +138,7 @@ def _until(command: Command, begins_at: int, limit_ms: int) -> int:
 
 def _acknowledge(desk: Desk, episode: Episode, command: Command) -> str:
     episode.alert["state"] = move(episode.alert["state"], "acknowledge")
+    episode.alert["assignee"] = episode.alert["assignee"] or command["by"]
     episode.escalate_at = NEVER
     return _said(desk, episode, command, "acknowledged")
 
@@ -198,7 +199,7 @@ LABEL_FIELDS = (
 
 def _said(desk: Desk, episode: Episode, command: Command, reason: str) -> str:
     desk.tell(episode, command["at"], reason, command["by"], command["text"])
-    return f"the alert is {episode.alert['state']}, version {episode.alert['seq']} says: {reason}"
+    return f"{reason}: the alert is {episode.alert['state']} (version {episode.alert['seq']})"
 
 
 def _silence(desk: Desk, command: Command) -> str:

@@ -97,10 +97,8 @@ def resolved(tenant: TenantAlerts, told: Rows, alert: dict[str, Any]) -> None:
     if incident is None:
         return
     incident.record["active"] -= 1
-    if incident.record["active"]:
-        tenant.keep(incident)
-        return
-    incident.close_at = alert["resolved_at"] + incidents.CLOSE_MS
+    if not incident.record["active"]:
+        incident.close_at = alert["resolved_at"] + incidents.CLOSE_MS
     _tell(tenant, told, incident, alert["resolved_at"], "resolved")
 
 

@@ -80,6 +80,13 @@ def test_what_is_refused_changes_nothing_and_says_why(asked: dict[str, Any], mes
     assert noc.stored == before
 
 
+def test_who_takes_an_alert_looks_after_it_until_it_is_assigned(noc: Noc) -> None:
+    noc.hears(candidate(0))
+    (taken,) = noc.hears(on(1, "acknowledge"))
+    (given,) = noc.hears(on(2, "assign", assignee="omar"))
+    assert (taken["assignee"], given["assignee"]) == ("ines", "omar")
+
+
 def test_a_move_that_the_state_does_not_allow_says_what_is_possible(noc: Noc) -> None:
     noc.hears(candidate(0))
     noc.hears(on(1, "acknowledge"))
@@ -87,6 +94,58 @@ def test_a_move_that_the_state_does_not_allow_says_what_is_possible(noc: Noc) ->
     assert noc.answer["message"] == (
         "cannot acknowledge an alert that is acknowledged; possible: resolve, comment, assign, snooze, verdict"
     )
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "acknowledge": {},
+    "resolve": {},
+    "comment": {"text": "looking"},
+    "assign": {"assignee": "omar"},
+    "snooze": {"until": 60},
+    "verdict": {"verdict": "true_positive"},
+}
+WAYS: dict[str, tuple[str, ...]] = {"open": (), "acknowledged": ("acknowledge",), "resolved": ("resolve",)}
+# What each state becomes by each command; what is not here is refused, with what would be possible.
+BECOMES = {
+    ("open", "acknowledge"): "acknowledged",
+    ("open", "resolve"): "resolved",
+    ("acknowledged", "resolve"): "resolved",
+    **{(state, action): state for state in WAYS for action in ("comment", "verdict")},
+    **{(state, action): state for state in ("open", "acknowledged") for action in ("assign", "snooze")},
+}
+
+
+@pytest.mark.parametrize("action", ASKED)
+@pytest.mark.parametrize("state", WAYS)
+def test_every_command_in_every_state(state: str, action: str) -> None:
+    noc = Noc()
+    noc.hears(candidate(0))
+    for before in WAYS[state]:
+        noc.hears(on(1, before))
+    said = noc.hears(on(2, action, **ASKED[action]))
+    expected = BECOMES.get((state, action))
+    assert noc.answer["accepted"] == (expected is not None)
+    if expected is not None:
+        assert [version["state"] for version in said] == [expected]
+    else:
+        able = ", ".join(each for each in ASKED if (state, each) in BECOMES)
+        assert said == []
+        assert noc.answer["message"] == f"cannot {action} an alert that is {state}; possible: {able}"
+
+
+@pytest.mark.parametrize(
+    ("at", "accepted", "told"),
+    [(5, True, []), (15, True, ["unmuted"]), (31, False, [])],
+    ids=["planned", "lasting", "over"],
+)
+def test_a_silence_in_each_of_its_states_is_ended(noc: Noc, at: float, accepted: bool, told: list[str]) -> None:
+    noc.hears(candidate(0))
+    noc.hears(command(1, "silence", until=30, begins_at=NOON + 10 * MINUTE, text="patching", subject="web-1"))
+    noc.reaches(at)
+    assert [each["reason"] for each in noc.hears(command(at, "unsilence", silence_id="silence-1"))] == told
+    assert noc.answer["accepted"] == accepted
+    if not accepted:
+        assert noc.answer["message"] == "there is no silence silence-1; there are: none"
 
 
 def test_a_command_that_comes_again_is_carried_out_once(noc: Noc) -> None:

@@ -75,6 +75,29 @@ def test_after_a_merge_alerts_of_either_host_join(noc: Noc) -> None:
     assert newest(noc, web)["alerts"] == 5
 
 
+def test_how_long_new_alerts_join_goes_by_the_newest_alert_of_both(noc: Noc) -> None:
+    web, db = begin(noc, 0, "web-1"), begin(noc, 9, "db-1")
+    noc.hears(command(10, "merge", incident_id=db, into=web))
+    (joined,) = noc.hears(candidate(18, subject="web-1", metric="late"))
+    assert joined["incident_id"] == web
+
+
+def test_of_two_equally_bad_incidents_the_older_one_is_looked_at_first(noc: Noc) -> None:
+    web, db = begin(noc, 0, "web-1"), begin(noc, 1, "db-1")
+    oldest = alerts_of(noc, web)[0]
+    noc.hears(command(5, "merge", incident_id=web, into=db))
+    assert newest(noc, db)["alert_id"] == oldest
+
+
+def test_what_is_split_off_takes_new_alerts_by_its_newest_alert(noc: Noc) -> None:
+    web, db = begin(noc, 0, "web-1"), begin(noc, 1, "db-1")
+    noc.hears(candidate(9, subject="db-1", metric="later"))
+    noc.hears(command(10, "merge", incident_id=db, into=web))
+    noc.hears(command(11, "split", incident_id=web, alert_ids=alerts_of(noc, web)[2:]))
+    (joined,) = noc.hears(candidate(18, subject="db-1", metric="late"))
+    assert joined["incident_id"] == noc.answer["incident_id"]
+
+
 def test_what_was_confirmed_stays_confirmed(noc: Noc) -> None:
     web, db = begin(noc, 0, "web-1"), begin(noc, 1, "db-1", severity="CRITICAL")
     before = len(noc.told.incidents)
@@ -263,6 +286,7 @@ def check_counts(noc: Noc) -> None:
     for incident in incidents:
         record, known = incident.record, members(noc.tenant, incident)
         assert record["active"] == sum(each.active for each in known)
+        assert newest(noc, incident.name) == record  # what is told is what holds
         assert record["alerts"] >= max(1, len(known))
         assert (record["active"] == 0) == (incident.close_at != NEVER)
     active = [each.alert["incident_id"] for each in noc.tenant.every(Episode) if each.active]

@@ -59,6 +59,7 @@ STORIES: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str, str, int, in
         ],
         [
             ("opened", "candidate", "WARNING", 2, 2),
+            ("resolved", "candidate", "WARNING", 2, 1),
             ("resolved", "candidate", "WARNING", 2, 0),
             ("closed", "closed", "WARNING", 2, 0),
         ],
@@ -74,6 +75,7 @@ STORIES: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str, str, int, in
         ],
         [
             ("opened", "candidate", "WARNING", 2, 2),
+            ("resolved", "candidate", "WARNING", 2, 1),
             ("resolved", "candidate", "WARNING", 2, 0),
             ("joined", "candidate", "WARNING", 3, 1),
             ("confirmed", "confirmed", "WARNING", 3, 1),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def alerts(environment: dict[str, str], *arguments: str) -> Result:
 def test_a_person_acts_on_an_alert(environment: dict[str, str]) -> None:
     known = [ALERT, "--tenant", "acme", "--by", "ines", "--wait", "60"]
     taken = alerts(environment, "ack", *known)
-    assert (taken.exit_code, taken.output) == (0, "the alert is acknowledged, version 2 says: acknowledged\n")
+    assert (taken.exit_code, taken.output) == (0, "acknowledged: the alert is acknowledged (version 2)\n")
     again = alerts(environment, "ack", *known)
     assert again.exit_code == 1
     assert "cannot acknowledge an alert that is acknowledged; possible: resolve, comment" in again.stderr
@@ -78,8 +79,17 @@ def test_a_person_acts_on_an_alert(environment: dict[str, str]) -> None:
     silenced = alerts(environment, "silence", "acme", "1h", "patching", "--subject", "web-1", "--json")
     assert silenced.exit_code == 0, silenced.output
     found = json.loads(silenced.stdout)["command_id"]
-    ended = alerts(environment, "unsilence", "acme", found, "--json")
+    refused = alerts(environment, "silence", "acme", "31d", "too long", "--metric", "m0")
+    assert "until must be after the beginning, by at most 30 days" in refused.stderr
+    shown = alerts(environment, "silences").stdout
+    assert re.fullmatch(rf"\S+ \S+ until \S+ \S+ acme subject web-1, by \S+: patching  {found}\n", shown), shown
+    assert json.loads(alerts(environment, "silences", "--json").stdout)["command_id"] == found
+    assert alerts(environment, "silences", "--tenant", "umbrella").stdout == "There is no silence of umbrella.\n"
+    unknown = alerts(environment, "unsilence", "acme", "zzz")
+    assert "no silence of acme has an id that begins with 'zzz'" in unknown.stderr
+    ended = alerts(environment, "unsilence", "acme", found[:6], "--json")
     assert json.loads(ended.stdout)["message"] == f"silence {found} has ended"
+    assert alerts(environment, "silences").stdout == "There is no silence.\n"
     resolved = json.loads(alerts(environment, "resolve", *known, "--text", "export", "--json").stdout)
     assert (resolved["accepted"], resolved["alert_id"], resolved["by"]) == (True, ALERT, "ines")
     refused = alerts(environment, "resolve", *known, "--json")

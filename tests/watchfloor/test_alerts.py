@@ -16,6 +16,7 @@ from tests.conftest import Access
 from tests.faults.waiting import until
 from watchfloor.cli import main
 from watchfloor.commands.alert_requests import find
+from watchfloor.commands.alert_text import line
 from watchfloor.log import messages
 from watchfloor.settings import Settings
 
@@ -127,6 +128,23 @@ def test_tail_for_people(kafka: str, log: str) -> None:
     assert f"{log}alerts[1] at 0 is not an alert: " in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"reason": "escalated", "escalation": 1}, "escalated, 1 sample"),
+        ({"reason": "escalated", "escalation": 2}, "escalated, 1 sample, escalated 2 times"),
+        ({"reason": "more", "escalation": 1, "flapping": True}, "more, 1 sample, escalated, flapping"),
+        ({"reason": "flapping", "flapping": True}, "flapping, 1 sample"),
+        ({"reason": "linked", "incident_id": "a0000000-1"}, "linked to incident a0000000, 1 sample, incident a0000000"),
+        ({"reason": "assigned", "assignee": "omar", "by": "ines"}, "assigned to omar by ines, 1 sample, with omar"),
+        ({"muted": "snoozed until noon"}, "opened, 1 sample, muted: snoozed until noon"),
+    ],
+)
+def test_a_line_says_what_has_happened_and_what_holds(other: dict[str, Any], said: str) -> None:
+    version = topics.ALERTS.codec.decode(topics.ALERTS.codec.encode(alert(1, **other)))
+    assert line(version).plain.endswith(f"  ({said}) 00000000")
+
+
 @pytest.mark.kafka
 def test_tail_follows_until_the_limit(kafka: str, log: str) -> None:
     result = tail(kafka, log, "--since", "begin", "--json", "--limit", "2")
@@ -176,19 +194,22 @@ CLOSED = INCIDENT | {
 
 @pytest.fixture(scope="module")
 def tables(clickhouse: Access, database: str) -> dict[str, str]:
-    """Settings of a database with five alerts, one of them resolved, one in three versions, and two incidents."""
+    """Settings of a database with five alerts, one of them resolved, one in eight versions, and two incidents."""
     migrate(Store(clickhouse.url, clickhouse.user, clickhouse.password, database))
     opened = alert(4, tenant_id="umbrella", links=["host:web-4"], incident_id=INCIDENT["incident_id"])
     muted = opened | {"seq": 2, "reason": "snoozed", "by": "omar", "snoozed_until": NOON + 3_600_000,
                       "muted": "snoozed until 2026-09-21 15:14:00Z"}  # fmt: skip
-    taken = opened | {"seq": 3, "state": "acknowledged", "reason": "acknowledged", "by": "ines", "note": "[looking]",
+    more = [opened | {"seq": seq, "reason": "more", "updated_at": NOON + seq * 60_000} for seq in (3, 4, 5)]
+    given = opened | {"seq": 6, "reason": "assigned", "by": "omar", "assignee": "ines"}
+    judged = given | {"seq": 7, "reason": "verdict", "verdict": "true_positive", "verdict_at": NOON, "note": "seen"}
+    taken = opened | {"seq": 8, "state": "acknowledged", "reason": "acknowledged", "by": "ines", "note": "[looking]",
                       "assignee": "ines", "evidence": {"usual_low": 12.0, "usual_high": 35.5}}  # fmt: skip
     alerts = [
         alert(1, severity="WARNING"),
         alert(2, severity="WARNING"),
         alert(2, seq=2, severity="CRITICAL"),
         alert(3, state="resolved", resolved_at=NOON + 3000, verdict="false_positive", verdict_at=NOON, label_version=1),
-        *(opened, muted, taken),
+        *(opened, muted, *more, given, judged, taken),
         alert(5, opened_at=NOON - 1000),
     ]
     incidents = [INCIDENT, INCIDENT | {"seq": 2, "state": "confirmed", "reason": "confirmed", "by": "ines"}, CLOSED]
@@ -248,8 +269,8 @@ def test_list_json_has_the_worst_first(tables: dict[str, str], arguments: list[s
 def test_list_for_people(tables: dict[str, str]) -> None:
     result = list_open(tables, "--tenant", "umbrella")
     assert result.stdout == (
-        "2026-09-21 14:14:04Z HIGH     acknowledged umbrella cpu_percent 97 % on web-4: usual 12-35 % at this hour"
-        "  (acknowledged by ines: [looking], 4 samples, with ines, incident a0000000) 00000000\n"
+        "2026-09-21 14:14:00Z HIGH     acknowledged umbrella cpu_percent 97 % on web-4: usual 12-35 % at this hour"
+        "  (4 samples, with ines, incident a0000000, last change 14:14:04Z) 00000000\n"
     )
     assert list_open(tables, "--tenant", "nobody").stdout == "No alert of nobody is open.\n"
 
@@ -291,7 +312,10 @@ what to do  docs/alerts.md#metric_anomaly
 What happened
    1 2026-09-21 14:14:04Z HIGH     open         opened
    2 2026-09-21 14:14:04Z HIGH     open         snoozed by omar  (muted: snoozed until 2026-09-21 15:14:00Z)
-   3 2026-09-21 14:14:04Z HIGH     acknowledged acknowledged by ines: [looking]
+   5 2026-09-21 14:19:00Z HIGH     open         more 3 times
+   6 2026-09-21 14:14:04Z HIGH     open         assigned to ines by omar
+   7 2026-09-21 14:14:04Z HIGH     open         verdict true_positive by omar: seen
+   8 2026-09-21 14:14:04Z HIGH     acknowledged acknowledged by ines: [looking]
 """
 
 
@@ -326,7 +350,7 @@ def test_what_clickhouse_has_not_cannot_be_shown(tables: dict[str, str], thing: 
 def test_incidents_that_are_not_closed(tables: dict[str, str]) -> None:
     assert ask(tables, "incidents", "list").stdout == (
         "2026-09-21 14:14:00Z HIGH     confirmed    umbrella host:web-4: cpu_percent 97 % on web-4"
-        "  (confirmed by ines, 2 alerts, 2 active) a0000000\n"
+        "  (2 alerts, 2 active, last change 14:14:00Z: confirmed by ines) a0000000\n"
     )
     everything = [json.loads(text) for text in ask(tables, "incidents", "list", "--all", "--json").stdout.splitlines()]
     assert everything == [INCIDENT | {"seq": 2, "state": "confirmed", "reason": "confirmed", "by": "ines"}, CLOSED]
@@ -342,8 +366,8 @@ alerts         2, 2 of them active
 look first at  00000000-0000-0000-0000-000000000004: cpu_percent 97 % on web-4
 
 Its alerts
-2026-09-21 14:14:04Z HIGH     acknowledged umbrella cpu_percent 97 % on web-4: usual 12-35 % at this hour\
-  (acknowledged by ines: [looking], 4 samples, with ines, incident a0000000) 00000000
+2026-09-21 14:14:00Z HIGH     acknowledged umbrella cpu_percent 97 % on web-4: usual 12-35 % at this hour\
+  (4 samples, with ines, incident a0000000, last change 14:14:04Z) 00000000
 
 What happened
    1 2026-09-21 14:14:00Z HIGH     candidate    opened

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from rich.text import Text
@@ -17,37 +18,48 @@ def moment(milliseconds: int) -> str:
 
 
 def line(alert: Record) -> Text:
-    """One version of an alert on one line."""
-    notes = [_said(alert), counted(alert["count"], "sample")]
+    """One version of an alert on one line: what has just happened."""
+    notes = [note for note in _notes(alert) if note != alert["reason"]]
+    return _line(alert, alert["updated_at"], alert["summary"], [_said(alert), *notes], alert["alert_id"])
+
+
+def standing(alert: Record) -> Text:
+    """An alert as it stands on one line, with the time at which it opened."""
+    notes = [*_notes(alert), _changed(alert)]
+    return _line(alert, alert["opened_at"], alert["summary"], notes, alert["alert_id"])
+
+
+def _notes(alert: Record) -> Iterator[str]:
+    yield counted(alert["count"], "sample")
     if alert["held_back"]:
-        notes.append(f"{alert['held_back']} held back")
+        yield f"{alert['held_back']} held back"
     if alert["previous_alert_id"]:
-        notes.append(f"after {alert['previous_alert_id'][:8]}")
+        yield f"after {alert['previous_alert_id'][:8]}"
     if alert["assignee"]:
-        notes.append(f"with {alert['assignee']}")
+        yield f"with {alert['assignee']}"
     if alert["escalation"]:
-        notes.append("escalated" if alert["escalation"] == 1 else f"escalated {alert['escalation']} times")
+        yield "escalated" if alert["escalation"] == 1 else f"escalated {alert['escalation']} times"
     if alert["flapping"]:
-        notes.append("flapping")
+        yield "flapping"
     if alert["verdict"]:
-        notes.append(alert["verdict"])
+        yield alert["verdict"]
     if alert["incident_id"]:
-        notes.append(f"incident {alert['incident_id'][:8]}")
+        yield f"incident {alert['incident_id'][:8]}"
     if alert["muted"]:
-        notes.append(f"muted: {alert['muted']}")
-    return _line(alert, alert["summary"], notes, alert["alert_id"])
+        yield f"muted: {alert['muted']}"
 
 
 def incident_line(incident: Record) -> Text:
-    """One version of an incident on one line."""
+    """An incident as it stands on one line, with the time at which it opened."""
     about = f"{_about(incident)}: {incident['summary']}"
-    notes = [_said(incident), counted(incident["alerts"], "alert"), f"{incident['active']} active"]
-    return _line(incident, about, notes, incident["incident_id"])
+    notes = [counted(incident["alerts"], "alert"), f"{incident['active']} active"]
+    notes.append(f"{_changed(incident)}: {_said(incident)}")
+    return _line(incident, incident["opened_at"], about, notes, incident["incident_id"])
 
 
-def _line(record: Record, about: str, notes: Iterable[str], name: str) -> Text:
+def _line(record: Record, time: int, about: str, notes: Iterable[str], name: str) -> Text:
     return Text.assemble(
-        (f"{moment(record['updated_at'])} ", "dim"),
+        (f"{moment(time)} ", "dim"),
         (f"{record['severity']:<8} ", COLOURS[record["severity"]]),
         _state(record, 12),
         (f"{record['tenant_id']} ", "dim"),
@@ -102,22 +114,44 @@ def incident_story(incident: Record, alerts: Iterable[Record], history: Iterable
             "went into": related if incident["reason"] == "merged" else None,
         }
     )
-    yield Text("\nIts alerts", style="bold")
-    yield from map(line, alerts)
+    for number, each in enumerate(alerts):
+        if number == 0:
+            yield Text("\nIts alerts", style="bold")
+        yield standing(each)
     yield from _happened(history)
 
 
+def silence_line(command: Record) -> Text:
+    """A silence as it was asked for on one line: whom it mutes, from when to when, by whom, why."""
+    parts = [f"{name} {command[name]}" for name in ("kind", "subject", "metric") if command[name]]
+    if command["severity"]:
+        parts.append(f"at most {command['severity']}")
+    begins = command["begins_at"] or command["at"]
+    return Text.assemble(
+        (f"{moment(begins)} ", "dim"),
+        "until ",
+        (f"{moment(command['until'])} ", "bold"),
+        (f"{command['tenant_id']} ", "dim"),
+        f"{', '.join(parts)}, by {command['by']}: {command['text']}",
+        (f"  {command['command_id']}", "dim"),
+    )
+
+
 def _happened(history: Iterable[Record]) -> Iterator[Text]:
+    """A line for each version; of several `more` in a row, the last one and how many there are."""
     yield Text("\nWhat happened", style="bold")
-    for each in history:
-        yield Text.assemble(
-            (f"{each['seq']:>4} ", "dim"),
-            (f"{moment(each['updated_at'])} ", "dim"),
-            (f"{each['severity']:<8} ", COLOURS[each["severity"]]),
-            _state(each, 12),
-            _said(each),
-            (f"  (muted: {each['muted']})" if each.get("muted") else "", "dim"),
-        )
+    for more, run in groupby(history, key=lambda each: bool(each["reason"] == "more")):
+        versions = list(run)
+        for each in versions[-1:] if more else versions:
+            fired = f" {len(versions)} times" if more and len(versions) > 1 else ""
+            yield Text.assemble(
+                (f"{each['seq']:>4} ", "dim"),
+                (f"{moment(each['updated_at'])} ", "dim"),
+                (f"{each['severity']:<8} ", COLOURS[each["severity"]]),
+                _state(each, 12),
+                _said(each) + fired,
+                (f"  (muted: {each['muted']})" if each.get("muted") else "", "dim"),
+            )
 
 
 def _title(record: Record, about: str) -> Text:
@@ -136,9 +170,21 @@ def _state(record: Record, width: int = 0) -> tuple[str, str]:
     return f"{record['state']:<{width}} ", "green" if record["state"] in OVER else "bold"
 
 
+def _changed(record: Record) -> str:
+    """When it last changed: the time of day, where that is the day on which it opened."""
+    opened, changed = moment(record["opened_at"]), moment(record["updated_at"])
+    return f"last change {changed[11:] if changed[:10] == opened[:10] else changed}"
+
+
 def _said(record: Record) -> str:
     """Why there is this version, by whom, and what he said."""
     said: str = record["reason"]
+    if said == "assigned":
+        said += f" to {record['assignee']}"
+    if said == "verdict":
+        said += f" {record['verdict']}"
+    if said == "linked":
+        said += f" to incident {record['incident_id'][:8]}"
     if record["by"] != "system":
         said += f" by {record['by']}"
     if record.get("related_incident_id"):

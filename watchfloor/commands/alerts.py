@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,9 +17,10 @@ from schemas import topics
 from schemas.codec import DecodeError
 from sinks.tables import ALERT_EVENTS, ALERTS, INCIDENTS
 from watchfloor.commands.alert_requests import REASON, TENANT, ask_agent, asking, find, kafka_trouble, records
-from watchfloor.commands.alert_text import alert_story, line
+from watchfloor.commands.alert_text import alert_story, line, silence_line, standing
 from watchfloor.log import messages
 from watchfloor.settings import Settings
+from watchfloor.silences import silences
 
 STATES = ("open", "acknowledged", "resolved")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -102,7 +104,7 @@ def list_open(tenant: str | None, since: int | None, as_json: bool) -> None:
         since=FAR_MS if since is None else since,
     )
     rows.sort(key=lambda row: (row["state"] == "resolved", -RANK[row["severity"]], row["opened_at"]))
-    show = printer(as_json)
+    show = printer(as_json, standing)
     for row in rows:
         show(row)
     if not rows and not as_json:
@@ -238,9 +240,37 @@ def silence(**options: Any) -> None:
 @click.argument("tenant_id", metavar="TENANT")
 @click.argument("silence_id", metavar="ID")
 @asking
-def unsilence(**options: Any) -> None:
-    """End the silence ID of TENANT now."""
-    ask_agent(action="unsilence", **options)
+def unsilence(tenant_id: str, silence_id: str, **options: Any) -> None:
+    """End the silence of TENANT whose id begins with ID now."""
+    if len(silence_id) != 36:
+        found = [each["command_id"] for each in _silences(tenant_id) if each["command_id"].startswith(silence_id)]
+        if len(found) != 1:
+            how_many = "more than one silence" if found else "no silence"
+            raise click.ClickException(f"{how_many} of {tenant_id} has an id that begins with {silence_id!r}")
+        silence_id = found[0]
+    ask_agent(action="unsilence", tenant_id=tenant_id, silence_id=silence_id, **options)
+
+
+@command.command(name="silences")
+@click.option("--tenant", help="Only this tenant's silences.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for scripts.")
+def list_silences(tenant: str | None, as_json: bool) -> None:
+    """List the silences that hold or are planned, the next to end first."""
+    found = _silences(tenant)
+    show = printer(as_json, silence_line)
+    for each in found:
+        show(each)
+    if not found and not as_json:
+        click.echo("There is no silence." if tenant is None else f"There is no silence of {tenant}.")
+
+
+def _silences(tenant: str | None) -> list[dict[str, Any]]:
+    settings = Settings()
+    try:
+        found = silences(settings.kafka, settings.prefix, time.time_ns() // 1_000_000)
+    except KafkaException as error:
+        raise kafka_trouble(settings, error, topics.COMMANDS_ALERTS.name) from error
+    return [each for each in found if tenant in (None, each["tenant_id"])]
 
 
 def versions(servers: str, topic: str, since: int | None, *, follow: bool) -> Iterator[dict[str, Any]]:
