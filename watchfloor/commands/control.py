@@ -145,11 +145,12 @@ def standing(control: Control, setting: Setting, tenant: str, now: int) -> dict[
 @click.argument("value")
 @changing
 def change(name: str, value: str, wait: float, as_json: bool, **about: Any) -> None:
-    """Set NAME to VALUE: on, off, a number, or inherit to give up a value of the tenant's own.
+    """Set NAME to VALUE: on, off, a number, a text, or inherit to give up a value of the tenant's own.
 
     Exit code 3 when it is refused, because somebody else was faster for instance, and 4 when no worker answers in time.
     """
-    text = WORDS.get(value, value)
+    plain = SETTINGS[name].pattern is not None and value not in WORDS
+    text = json.dumps(value) if plain else WORDS.get(value, value)
     if text is not None:
         try:
             SETTINGS[name].read(text)
