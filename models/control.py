@@ -5,6 +5,7 @@ A value is written as JSON text. See docs/control.md for how a change is made an
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,12 +17,14 @@ from schemas import topics
 EVERYONE = "*"
 """Stands for all tenants: what holds where a tenant has no value of its own."""
 
-Value = bool | int | float
+Value = bool | int | float | str
 
 MOST_TEXT = 100
 """Characters of a value as JSON text."""
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+WHO_PAUSES = re.compile(r"all|[a-z][a-z0-9_-]*(/[0-9]+)?")
+"""All partitions, those of an agent, or one of them."""
 
 
 class InvalidValue(ValueError):
@@ -39,6 +42,7 @@ class Setting:
         doc: what it does, one sentence.
         low, high: least and greatest value, both allowed; finite for numbers.
         unit: of a number; empty for flags and shares.
+        pattern: of a text, which must match it whole; its default is no such text: nothing was said yet.
         everyone: it exists for `*` alone.
         at_once: a change holds for every record from then on, whatever the record's timestamp.
         scope: where it is a family of settings, one for each scope of a tenant: reads the scope, which stands behind
@@ -52,6 +56,7 @@ class Setting:
     low: float = -math.inf
     high: float = math.inf
     unit: str = ""
+    pattern: re.Pattern[str] | None = None
     everyone: bool = False
     at_once: bool = False
     scope: Callable[[str], object] | None = None
@@ -63,6 +68,10 @@ class Setting:
             value: object = json.loads(text) if len(text) <= MOST_TEXT else None
         except ValueError:
             value = None
+        if self.pattern is not None:
+            if not isinstance(value, str) or not self.pattern.fullmatch(value):
+                raise InvalidValue(f"{self.name} must be {self.expected}, not {text[:MOST_TEXT]}")
+            return value
         if kind is float and type(value) is int:
             value = float(value)
         if not isinstance(value, bool | int | float) or type(value) is not kind:
@@ -74,6 +83,8 @@ class Setting:
     @property
     def expected(self) -> str:
         """The values that it takes, in words."""
+        if self.pattern is not None:
+            return f"a text of the form {self.pattern.pattern}"
         text = KINDS[type(self.default)]
         if self.low > -math.inf:
             text += f" from {self.low:g} to {self.high:g}"
@@ -138,6 +149,36 @@ SETTINGS: dict[str, Setting] = {
             high=2.0,
             unit="times",
             scope=Scope.read,
+        ),
+        Setting(
+            "dead_letter_limit",
+            topics.CONTROL_THRESHOLDS.name,
+            100,
+            "More dead letters than this within 5 minutes pause their partition until it is released.",
+            low=0,
+            high=1_000_000_000,
+            unit="dead letters",
+            everyone=True,
+            at_once=True,
+        ),
+        Setting(
+            "dead_letter_share",
+            topics.CONTROL_THRESHOLDS.name,
+            0.01,
+            "From 20 dead letters within 5 minutes on, a larger share of the records than this pauses their partition.",
+            low=0.0,
+            high=1.0,
+            everyone=True,
+            at_once=True,
+        ),
+        Setting(
+            "release",
+            topics.CONTROL_FLAGS.name,
+            "",
+            "Lets partitions that dead letters have paused go on: AGENT/PARTITION, AGENT, or all.",
+            pattern=WHO_PAUSES,
+            everyone=True,
+            at_once=True,
         ),
     )
 }

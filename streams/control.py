@@ -3,6 +3,7 @@
 There is one partition of commands, so their offsets order all changes of all settings. See docs/control.md.
 """
 
+import json
 import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -241,8 +242,7 @@ def audit(
 
 def _canonical(setting: Setting, text: str) -> str:
     """One text for each value: 1, 1.0 and 1e0 are the same threshold."""
-    value = setting.read(text)
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    return json.dumps(setting.read(text))
 
 
 def _standing(command: Command, entry: Entry | None) -> str:

@@ -52,6 +52,7 @@ def examine(settings: Settings, limits: Limits) -> Iterator[Finding]:
     yield from doctor.processes(settings)
     yield figures(after.processes)
     yield halted(after.processes)
+    yield paused(after.processes)
     yield growth(before, after)
     yield from channels(after.processes)
     if servers["kafka"].state == servers["topics"].state == "ok":
@@ -113,6 +114,26 @@ def halted(processes: list[Vitals]) -> Finding:
     if not any(each.kind == "worker" and each.trouble is None for each in processes):
         return Finding("halted", "skipped", "no worker of this home answers")
     return Finding("halted", "ok", "no partition stands still")
+
+
+def paused(processes: list[Vitals]) -> Finding:
+    """Partitions that dead letters have paused, and how to let them go on."""
+    names = sorted(
+        f"{labels['agent']}/{labels['partition']}"
+        for each in processes
+        for (name, having), value in each.figures.items()
+        if name == "watchfloor_paused" and value
+        for labels in [dict(having)]
+    )
+    if names:
+        mend = (
+            "`watchfloor dlq list --since 5m` says why. When the cause is mended: `watchfloor control set release "
+            f"{names[0]} --reason ...`, with all for all of them."
+        )
+        return Finding("paused", "mend", f"paused by too many dead letters: {', '.join(names)}", mend)
+    if not any(each.kind == "worker" and each.trouble is None for each in processes):
+        return Finding("paused", "skipped", "no worker of this home answers")
+    return Finding("paused", "ok", "no partition is paused")
 
 
 def growth(before: Look, after: Look) -> Finding:

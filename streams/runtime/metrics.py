@@ -33,6 +33,7 @@ class Metrics:
         self.body_errors = counter("watchfloor_body_errors", "Times that the agent's function raised.")
         self.partitions = gauge("watchfloor_partitions", "Partitions open on this worker.")
         self.halted = gauge("watchfloor_halted_partitions", "Partitions stopped by an error that needs a person.")
+        self.paused = gauge("watchfloor_paused", "1 while dead letters keep a partition paused.", "partition")
         self.lag = gauge("watchfloor_lag_records", "Records waiting in the input.", "partition")
         self.state_entries = gauge("watchfloor_state_entries", "Entries of state held.", "partition")
         self.changelog_bytes = counter("watchfloor_changelog_bytes", "Bytes written to the changelog.")

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from streams.runtime import kafka
 from streams.runtime.control import Control
 from streams.runtime.errors import Halt, PositionError
+from streams.runtime.flood import LIMIT, Flood, released
 from streams.runtime.frame import Frame, InputRecord, Record, RefusedTimers
 from streams.runtime.idle import IdleClock
 from streams.runtime.inputs import MAX_RECORDS, Input, merged
@@ -34,6 +35,8 @@ FIRST_RECORDS = 250
 FRAME_SECONDS = 0.1
 # Longer than a transaction of a control agent that died may keep the end of control from being read.
 CONTROL_LIMIT_S = 30.0
+# How often a paused partition looks whether it is released.
+RELEASE_S = 0.2
 # How often a partition that waits looks whether an input that held up the others has ended, or time has passed.
 LOOK_S = 0.05
 TICK_S = 1.0
@@ -75,6 +78,7 @@ class Partition:
         self.mark = Mark({})
         self.delivery: Delivery | None = None
         self.poison = PoisonCounter()
+        self.flood = Flood()
         self.records_per_frame = FIRST_RECORDS
         self.moved = time.monotonic()
         self.clock = IdleClock(list(self.inputs.values()))
@@ -223,6 +227,7 @@ class Partition:
         self.store, self.mark = Store(restored.entries, self.agent.timers), mark
         # Otherwise every restart of a worker with a bug would give the dead letters a few records more.
         self.poison.streak = mark.poison
+        self.flood = Flood()
         self.moved = time.monotonic()
         self.clock.start()
         self.open = True
@@ -292,6 +297,8 @@ class Partition:
     async def _serve(self) -> None:
         linger = self.agent.linger_ms / 1000
         while True:
+            if self.mark.paused:
+                await self._pause()
             started = time.monotonic()
             records = await self._take()
             if self._stopping:
@@ -300,6 +307,28 @@ class Partition:
             rest = started + linger - time.monotonic()
             if rest > 0:
                 await self._sleep(rest)
+
+    async def _pause(self) -> None:
+        """Stand still until a person lets the partition go on. Nothing is lost: what comes waits in the log."""
+        engine, mark, place = self.engine, self.mark, (self.agent.name, str(self.number))
+        engine.log.error(
+            "%s pauses: %s. When the cause is mended, `watchfloor control set release %s --reason ...` lets it go on",
+            self.name, mark.paused, "/".join(place),
+        )  # fmt: skip
+        engine.metrics.paused.labels(*place).set(1)
+        try:
+            while not self._stopping:
+                entry = released(engine.control, self.agent.name, self.number, mark.control)
+                if entry is not None:
+                    engine.log.info("%s goes on: released by %s: %s", self.name, entry.by, entry.reason)
+                    # Real with the next frame; until then the release is found again.
+                    self.mark, self.flood = replace(mark, paused=""), Flood()
+                    self.clock.start()
+                    return
+                self.moved = time.monotonic()
+                await asyncio.sleep(RELEASE_S)
+        finally:
+            engine.metrics.paused.remove(*place)
 
     async def _process(self, records: Sequence[Record], control: Control, tick: int | None = None) -> None:
         """Run a frame and commit it; without the timers that make the agent raise, or its halves one by one."""
@@ -367,7 +396,12 @@ class Partition:
             offsets[self.agent.input.name] = records[-1].offset + 1
         else:
             offsets.update((record.topic, record.offset + 1) for record in cast(Sequence[InputRecord], records))
-        mark = Mark(offsets, frame.control.offset, frame.clock, self.poison.streak)
+        if LIMIT in self.agent.settings:
+            self.flood.add(records[-1].timestamp if records else None, len(records), frame.rejected)
+            paused = self.mark.paused or (frame.rejected and self.flood.found(frame.control)) or ""
+        else:
+            paused = ""
+        mark = Mark(offsets, frame.control.offset, frame.clock, self.poison.streak, paused)
         outputs = {(engine.topic(topic), number): rows for (topic, number), rows in frame.outputs.items()}
         outputs[engine.changelog, self.number] = [*frame.changes.items(), (MARK_KEY, mark.encode())]
         started = time.perf_counter()

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -123,7 +123,7 @@ async def skip(agent: Agent, servers: str, prefix: str, partition: int, *, by: s
         outputs: dict[tuple[str, int], list[Row]] = {
             (prefix + topics.DEAD_LETTERS.name, partition % count): letters,
             (prefix + agent.changelog, partition): [
-                (MARK_KEY, Mark(mark.offsets | moved, mark.control, mark.clock).encode())
+                (MARK_KEY, replace(mark, offsets=mark.offsets | moved, poison=0).encode())
             ],
         }
         await kafka.transact(producer, outputs, kafka.REQUEST_TIMEOUT_S)

@@ -11,6 +11,7 @@ from typing import Any
 from schemas import topics
 from schemas.topics import Topic
 from streams.runtime import Agent, Frame
+from streams.runtime.control import Control
 from streams.runtime.mark import MARK_KEY, Mark
 from streams.runtime.offline import Outcome, run
 from tests.faults import logs
@@ -78,7 +79,14 @@ class Oracle:
         hit = self._hit(partition)
         named = (agent.input, *agent.outputs, topics.DEAD_LETTERS)
         counts = {topic.name: self.partitions_of(topic.name) for topic in named}
-        go_on = partial(run, with_bug(agent, hit), partition=partition, counts=counts, prefix=self.prefix)
+        go_on = partial(
+            run,
+            with_bug(agent, hit),
+            partition=partition,
+            counts=counts,
+            prefix=self.prefix,
+            control=self.control(agent),
+        )
         records = self.known[agent.input.name][partition]
         if agent.timers:
             outcome = Outcome()
@@ -90,6 +98,13 @@ class Oracle:
         outcome = go_on(records[before.records if before else 0 :], start=before)
         self.runs[agent.name, partition, hit] = outcome
         return outcome
+
+    def control(self, agent: Agent) -> Control:
+        """What the agent obeyed: settings change before the load begins, and not again."""
+        if not agent.settings:
+            return Control({})
+        rows = [(topic, one.key or b"", one.value) for topic in topics.CONTROL for one in self.log(topic.name)[0]]
+        return Control(agent.settings).after(rows)
 
     def outputs(self) -> list[Topic]:
         """Every topic that the agents write, each once."""

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import streams.topology
 import tests.faults.topology
+from producers.control import ask, command
 from schemas import topics
 from sinks.tables import ROUTES
 from streams.runtime.agent import Agent
@@ -27,6 +28,8 @@ from tests.faults.stage import Stage
 from tests.faults.tables import judge
 from tests.faults.waiting import until
 
+OBEYED_S = 2.0
+"""Within this, workers obey a change of a setting."""
 REFERENCE_QUIET_S = 60.0
 """Other systems lose and double records: their end is silence, after a recovery that was waited for before."""
 
@@ -138,9 +141,26 @@ def set_up(cluster: Cluster, scenario: Scenario, seed: int, agents: Sequence[Age
         stage.start_worker(f"worker-{number}")
     for number in range(scenario.sinks):
         stage.start_sink(f"sink-{number}")
+    if scenario.agents == "product":
+        never_pause(cluster)
     watch.start()
     load.start()
     return stage
+
+
+def never_pause(cluster: Cluster) -> None:
+    """Let dead letters pause no partition: they are a part of the load."""
+    for name, value in (("dead_letter_limit", "1000000000"), ("dead_letter_share", "1")):
+        about = {
+            "action": "set",
+            "tenant": "*",
+            "expected_version": 0,
+            "by": "faults",
+            "reason": "bad input",
+        }
+        answer = ask(cluster.servers, command(name=name, value=value, **about), prefix=cluster.prefix, limit_s=60)
+        assert answer["outcome"] == "accepted", answer
+    time.sleep(OBEYED_S)
 
 
 def settle(cluster: Cluster, scenario: Scenario, oracle: Oracle, stage: Stage) -> None:

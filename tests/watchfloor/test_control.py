@@ -109,6 +109,8 @@ def test_a_day_of_control(environment: dict[str, str]) -> None:
         found = told("get", "alert_budget")
         starts = [datetime.fromisoformat(each["from"]) for each in found["coming"]]
         assert starts == [soon + timedelta(days=days) for days in (2, 4)]
+        assert told("set", "release", "metrics/0", "--reason", "mended")["asked"] == '"metrics/0"'
+        assert told("get", "release")["value"] == "metrics/0"
         run("set", "stop_automatic", "on", "--reason", "stop")
         assert told("get", "stop_automatic")["value"] is True
 
@@ -144,6 +146,7 @@ def test_every_setting_is_shown_with_what_it_means(environment: dict[str, str]) 
         (("set", "observe", "on", "--reason", "x"), "name must be one of observe_only, auto_ticket"),
         (("set", "observe_only", "yes", "--reason", "x"), "observe_only must be true or false, not yes"),
         (("set", "alert_budget", "--reason", "x", "--", "-1"), "must be a whole number from 0 to 10000"),
+        (("set", "release", "metrics/one", "--reason", "x"), "release must be a text of the form all|"),
         (("set", "observe_only", "on"), "Missing option '--reason'"),
         (("get", "--tenant", "A"), r"expected * or 1 to 63 of a-z, 0-9, _ and -, got 'A'"),
     ],

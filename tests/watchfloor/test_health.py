@@ -65,6 +65,7 @@ def test_an_instance(
     assert CliRunner().invoke(main, ["db", "migrate"]).exit_code == 0
     registry = CollectorRegistry()
     stopped = Gauge("watchfloor_halted_partitions", "", registry=registry)
+    waiting = Gauge("watchfloor_paused", "", ("agent", "partition"), registry=registry)
     server, _ = start_http_server(0, addr="127.0.0.1", registry=registry)
     (tmp_path / "run").mkdir()
     about = {"pid": os.getpid(), "kind": "worker", "metrics": f"http://127.0.0.1:{server.server_port}/metrics"}
@@ -84,11 +85,16 @@ def test_an_instance(
     assert found["figures"]["text"] == "worker-0 answer"
     assert found["views"]["state"] == "ok"
 
+    assert found["paused"]["text"] == "no partition is paused"
+
     stopped.set(2)
+    waiting.labels("metrics", "1").set(1)
     code, found = asked("--dead-letters", "2", "--behind", "3600")
     assert code == 1
     assert found["letters"]["text"] == "more than 2 dead letters in the last 5 minutes"
     assert found["halted"]["text"] == "partitions stand still: 2 of worker-0"
+    assert found["paused"]["text"] == "paused by too many dead letters: metrics/1"
+    assert "`watchfloor control set release metrics/1 --reason ...`" in found["paused"]["mend"]
     server.shutdown()
     server.server_close()
     code, found = asked("--behind", "3600")
@@ -102,7 +108,9 @@ def test_nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     code, found = asked()
     assert code == 1
     assert found["kafka"]["state"] == found["clickhouse"]["state"] == "mend"
-    assert {found[name]["state"] for name in ("letters", "views", "growth", "halted", "figures")} == {"skipped"}
+    assert {found[name]["state"] for name in ("letters", "views", "growth", "halted", "paused", "figures")} == {
+        "skipped"
+    }
 
 
 @pytest.mark.parametrize(

@@ -177,11 +177,12 @@ def standing(control: Control, name: str, tenant: str, now: int) -> dict[str, An
 )
 @changing
 def change(name: str, value: str, until: int | None, wait: float, as_json: bool, **about: Any) -> None:
-    """Set NAME to VALUE: on, off, a number, or inherit to give up a value of the tenant's own.
+    """Set NAME to VALUE: on, off, a number, a text, or inherit to give up a value of the tenant's own.
 
     Exit code 3 when it is refused, because somebody else was faster for instance, and 4 when no worker answers in time.
     """
-    text = WORDS.get(value, value)
+    plain = setting_of(name).pattern is not None and value not in WORDS
+    text = json.dumps(value) if plain else WORDS.get(value, value)
     if text is not None:
         try:
             setting_of(name).read(text)

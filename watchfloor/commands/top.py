@@ -110,7 +110,7 @@ class Watch:
             "batches_per_s": rate(batches),
             "waiting": int(now.total(WAITING.get(now.kind, ""))),
             "given_up": int(now.total(GIVEN_UP.get(now.kind, ""))),
-            "halted": int(now.total("watchfloor_halted_partitions")),
+            "halted": int(now.total("watchfloor_halted_partitions") + now.total("watchfloor_paused")),
         }
 
 

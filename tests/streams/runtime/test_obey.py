@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.control import DEFAULTS
@@ -264,6 +264,7 @@ def asked(draw: st.DrawFn) -> list[dict[str, Any]]:
     return made
 
 
+@settings(max_examples=30)
 @given(asked(), st.integers(-1, 26))
 def test_a_view_up_to_an_offset_is_the_view_of_that_time(everything: list[dict[str, Any]], offset: int) -> None:
     then, now = judged(everything[: offset + 1]), judged(everything)
