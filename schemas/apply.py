@@ -29,6 +29,9 @@ COMPACTED = {
     "min.cleanable.dirty.ratio": "0.2",
 }
 
+BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""Of every topic that workers write; see `Topic.inbound`."""
+
 
 class TopicsRefused(Exception):
     """Changes that would destroy records or move keys; `reasons` says in plain words what to do instead."""
@@ -107,12 +110,14 @@ def wanted(
         else:
             retention = FOREVER if forever else str(topic.retention_ms)
             config = {"cleanup.policy": "delete", "retention.ms": retention, **safe}
+        if not topic.inbound:
+            config |= BROKER_TIME
         if topic.max_message_bytes:
             config["max.message.bytes"] = str(topic.max_message_bytes)
         return Wanted(prefix + topic.name, topic.partitions or partitions, replication, topic.key is not None, config)
 
     state = [
-        Wanted(prefix + name, own or partitions, replication, True, {**COMPACTED, **safe})
+        Wanted(prefix + name, own or partitions, replication, True, {**COMPACTED, **BROKER_TIME, **safe})
         for name, own in changelogs.items()
     ]
     return [*(public(topic) for topic in topics), *state]

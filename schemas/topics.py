@@ -17,6 +17,8 @@ class Topic:
     Its key in Kafka is the UTF-8 text of tenant_id and the fields in `key`, joined by "|". A `key` of None
     means that a record keeps the key of the record it came from. `time` and `id` name the fields with the event
     time and the identity; `max_message_bytes` is the largest record, where it is not the broker's default.
+    Records of `inbound` topics come from outside and carry their senders' time; all others are written by workers and
+    carry the broker's, so that a worker with a wrong clock neither misleads who reads them nor is refused.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Topic:
     doc: str
     max_message_bytes: int | None = None
     partitions: int | None = None
+    inbound: bool = False
 
     @property
     def codec(self) -> Codec:
@@ -55,6 +58,7 @@ EVENTS_METRICS = Topic(
     id="event_id",
     retention_ms=14 * DAY_MS,
     doc="Samples of hosts' metrics, from collectors and upstream systems.",
+    inbound=True,
 )
 PREDICTIONS_ANOMALY = Topic(
     name="predictions.anomaly",
@@ -91,6 +95,7 @@ COMMANDS_ALERTS = Topic(
     id="command_id",
     retention_ms=30 * DAY_MS,
     doc="What people ask the alert agent to do.",
+    inbound=True,
 )
 ALERTS_ANSWERS = Topic(
     name="alerts.answers",
@@ -147,6 +152,7 @@ CONTROL_COMMANDS = Topic(
     retention_ms=30 * DAY_MS,
     partitions=1,  # the order of all changes
     doc="Requests to change a setting.",
+    inbound=True,
 )
 
 

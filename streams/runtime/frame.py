@@ -84,6 +84,7 @@ class Frame:
     __slots__ = (
         "_clocks",
         "_counts",
+        "_keys",
         "_places",
         "_prefix",
         "_refused_timers",
@@ -128,6 +129,7 @@ class Frame:
         self.firing: Due | None = None
         self.given = 0
         self._whole = records
+        self._keys: set[bytes | None] = set()
         self._places: dict[int, float] = {}
         self._clocks: list[int] = []
         self._rejected: list[float] = []
@@ -175,6 +177,7 @@ class Frame:
             if error is not None:
                 self._refuse(due, error, before)
                 continue
+            self._own_keys().add(due.key)
             self.firing = due
             yield due
             self.firing = None
@@ -310,16 +313,25 @@ class Frame:
     def send(self, topic: Topic, records: Iterable[dict[str, Any]]) -> None:
         """Encode records and write them with this frame, each to the partition of its key.
 
+        Where topic and input have the same fields as a key, the keys of this frame stay in its partition: whoever wrote
+        the input chose it.
+
         Raises EncodeError when a record does not fit the schema of its topic.
         """
         encode, key_of = topic.codec.encode, topic.key_of
         rows = [(key_of(record), encode(record)) for record in records]
         count = self._counts[topic.name]
-        if topic.key == self.agent.input.key and count == self._counts[self.agent.input.name]:
-            self._rows(topic, self.partition).extend(rows)
-            return
+        alike = topic.key == self.agent.input.key and count == self._counts[self.agent.input.name]
+        own = self._own_keys() if alike else ()
         for row in rows:
-            self._rows(topic, topic.partition_of(row[0], count)).append(row)
+            number = self.partition if row[0] in own else topic.partition_of(row[0], count)
+            self._rows(topic, number).append(row)
+
+    def _own_keys(self) -> set[bytes | None]:
+        """Of the records of this frame and of the timers that have fired in it."""
+        if not self._keys:
+            self._keys.update(record.key for record in self._whole)
+        return self._keys
 
     def send_encoded(self, topic: Topic, rows: Iterable[Row]) -> None:
         """Write encoded rows to the input's own partition number: for outputs keyed as the input."""

@@ -40,6 +40,8 @@ class Input:
 
     def open(self, offset: int) -> None:
         self.waiting, self._bytes, self._paused, self.expected = [], 0, False, offset
+        # Otherwise what the other inputs have got meanwhile would overtake what waits unread here.
+        kafka.forget_end(self.engine.consumer, self.tp)
         self.seek()
 
     def close(self) -> None:

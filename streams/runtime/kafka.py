@@ -130,6 +130,13 @@ def read_to_end(source: AIOKafkaConsumer, tp: TopicPartition) -> bool:
     return position is not None and state.lso is not None and position >= state.lso
 
 
+def forget_end(source: AIOKafkaConsumer, tp: TopicPartition) -> None:
+    """Let `read_to_end` wait for the broker's next answer: the last one may be as old as the partition was closed."""
+    state = _state(source, tp)
+    if state is not None:
+        state.lso = None
+
+
 def answered_at(source: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
     """A stamp that changes whenever the broker answers a fetch of this partition; None before the first answer.
 

@@ -1,6 +1,6 @@
 """What came out beside what had to come out: by value, by count and in order."""
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -53,33 +53,43 @@ def compare(
     partitions: what the output topic holds, per partition.
     """
     verdict = Verdict(what, found=sum(map(len, partitions)))
-    wanted: Counter[object] = Counter()
-    got: Counter[object] = Counter()
+    matched = 0
     for number, records in enumerate(partitions):
-        due: dict[Pair, deque[tuple[int, int]]] = defaultdict(deque)
+        due: dict[Pair, list[tuple[int, int]]] = defaultdict(list)
         for source_number, source in enumerate(sources):
             for position, pair in enumerate(source[number]):
                 due[pair].append((source_number, position))
-                wanted[identity(pair)] += 1
-        verdict.expected += sum(map(len, due.values()))
-        known = set(due)
+            verdict.expected += len(source[number])
         last: dict[int, int] = {}
         for pair in records:
-            got[identity(pair)] += 1
-            if pair not in known:
+            if pair not in due:
                 verdict.different += 1
                 if len(verdict.remarks) < 3:
                     verdict.remarks.append(f"partition {number} must not hold {pair!r:.400}")
             elif due[pair]:
-                source_number, position = due[pair].popleft()
+                matched += 1
+                source_number, position = due[pair].pop(0)
                 verdict.out_of_order += position < last.get(source_number, -1)
                 last[source_number] = position
+    if not matched == verdict.found == verdict.expected:
+        _count(verdict, sources, partitions, identity)
+    return verdict
+
+
+def _count(
+    verdict: Verdict,
+    sources: Sequence[Sequence[Sequence[Pair]]],
+    partitions: Sequence[Sequence[Pair]],
+    identity: Identity,
+) -> None:
+    """Which facts are missing, and which are there too often, whatever their records say."""
+    wanted = Counter(identity(pair) for source in sources for pairs in source for pair in pairs)
+    got = Counter(identity(pair) for pairs in partitions for pair in pairs)
     missing = wanted - got
     verdict.lost = missing.total()
     verdict.doubled = sum(count - wanted[one] for one, count in got.items() if 0 < wanted[one] < count)
     if missing:
         verdict.remarks.append(f"missing: {list(missing)[:3]!r:.400}")
-    return verdict
 
 
 def compare_rows(what: str, expected: dict[Any, Any], found: Sequence[tuple[Any, Any]]) -> Verdict:

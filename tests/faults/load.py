@@ -3,20 +3,20 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 
 from confluent_kafka import Producer
 
 from tests.faults.bad_input import message, mixture
 from tests.faults.samples import Fleet, Message
+from tests.faults.traffic import Traffic
 
 INTENT = "intent"
 """Header that says what the generator meant; the runtime must carry it into the dead letter."""
 
 
 class Load:
-    """A thread that publishes a fleet's messages to one topic until it is stopped.
+    """A thread that publishes a fleet's messages until it is stopped.
 
     rate: records per second. While the broker is away messages wait in the producer and then here; none is
     given up, and after its return they are sent in order.
@@ -25,19 +25,19 @@ class Load:
     def __init__(
         self,
         servers: str,
-        topic: str,
-        partitions: int,
+        prefix: str,
         rate: float,
-        fleet: Fleet,
+        fleet: Fleet | Traffic,
         bad: int = 0,
         bad_seconds: float = 60,
     ) -> None:
-        self.topic, self.partitions, self.rate, self.fleet = topic, partitions, rate, fleet
+        self.prefix, self.rate, self.fleet = prefix, rate, fleet
         self.bad = iter(mixture(fleet.random.randrange(1 << 30), bad))
         self.bad_rate = bad / bad_seconds
         self.sent: Counter[str] = Counter()
         self.failed: list[str] = []
         self.stopping = threading.Event()
+        self.paused = threading.Event()
         self.thread = threading.Thread(target=self._run, name="load", daemon=True)
         self.producer = Producer(
             {
@@ -59,24 +59,29 @@ class Load:
         """Stop and wait until every record was acknowledged. Raises RuntimeError when one was not."""
         self.stopping.set()
         self.thread.join(within)
-        left = self.producer.flush(within)
-        if left or self.failed or self.thread.is_alive():
+        self._settled(self.producer.flush(within) + self.thread.is_alive())
+
+    def _settled(self, left: int) -> None:
+        if left or self.failed:
             raise RuntimeError(f"{left} records unacknowledged, failed: {self.failed[:3]}")
 
     @property
     def total(self) -> int:
         return sum(self.sent.values())
 
-    def publish(self, count: int) -> None:
-        """Publish that many at once and wait for them, from the caller's thread."""
-        for one in islice(self.fleet, count):
+    def publish(self, messages: Iterable[Message], within: float = 120.0) -> None:
+        """Publish these at once and wait for them, from the caller's thread. Raises RuntimeError as `stop`."""
+        for one in messages:
             self._send(one)
-        self.producer.flush(60)
+        self._settled(self.producer.flush(within))
 
     def _run(self) -> None:
         started, good, spoiled = time.monotonic(), 0, 0
         bad: Iterator[str] = self.bad
         while not self.stopping.is_set():
+            if self.paused.is_set():
+                started += self._idle()
+                continue
             elapsed = time.monotonic() - started
             if good < elapsed * self.rate:
                 self._send(self.fleet.next())
@@ -89,11 +94,17 @@ class Load:
         for kind in bad:
             self._send(message(kind, self.fleet))
 
+    def _idle(self) -> float:
+        """Let some time pass; how many seconds it was."""
+        began = time.monotonic()
+        self.producer.poll(0.05)
+        return time.monotonic() - began
+
     def _send(self, one: Message) -> None:
         while True:
             try:
                 self.producer.produce(
-                    self.topic,
+                    self.prefix + one.topic.name,
                     one.value,
                     one.key,
                     headers=[(INTENT, one.intent.encode())],

@@ -4,21 +4,38 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas import topics
 from schemas.topics import Topic
 from streams.runtime import Agent, Frame
 from streams.runtime.control import Control
+from streams.runtime.frame import InputRecord
 from streams.runtime.mark import MARK_KEY, Mark
-from streams.runtime.offline import Outcome, run
+from streams.runtime.offline import Outcome, merge, run
+from streams.runtime.timers import PART as TIMER
 from tests.faults import logs
 from tests.faults.compare import Pair, Verdict, compare
 from tests.faults.load import INTENT
 from tests.faults.logs import Logged
 from tests.faults.topology import PLANTED
+
+FRAMES = 2000
+"""Records per frame of the offline driver, whatever the worker's frames were."""
+AHEAD_MS = 1_500
+"""A partition's clock may be so far before the broker's: milliseconds of two processes' reading are not the same."""
+
+Place = tuple[str, str, int, int]
+"""Agent, topic, partition and offset of a dead letter's source."""
+
+
+class Segment(NamedTuple):
+    """Frames that followed each other under the same control, and the time that passed after them alone."""
+
+    records: list[InputRecord]
+    control: int
+    tick: int | None
 
 
 @dataclass(slots=True)
@@ -28,6 +45,10 @@ class Agreement:
     verdicts: list[Verdict] = field(default_factory=list)
     events: int = 0
     frames: int = 0
+    ticks: int = 0
+    """Frames in which time alone passed."""
+    settings: int = 0
+    """Versions of settings under which the agents worked, one after the other."""
     dead_letters: Counter[str] = field(default_factory=Counter)
     """By error class."""
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -45,7 +66,9 @@ class Agreement:
 class Oracle:
     """Reads a cluster's topics under a prefix and judges them.
 
-    What was read or computed once is kept: the next question reads, and runs, only what came since.
+    Outputs depend on the order in which the inputs' records were merged, on the settings that were in force and on
+    the time that passed without records. All of this is in the MARKs, and nothing else is taken from them: the offline
+    driver cuts its own frames. What was read once is kept: the next question reads only what came since.
     """
 
     servers: str
@@ -55,7 +78,6 @@ class Oracle:
     bug: str | None = None
     """Error class of a planted bug: the records that it sent to the dead letters are taken as hit by it."""
     known: dict[str, list[list[Logged]]] = field(default_factory=dict)
-    runs: dict[tuple[str, int, frozenset[int]], Outcome] = field(default_factory=dict)
 
     def physical(self, name: str) -> str:
         return self.prefix + name
@@ -74,36 +96,36 @@ class Oracle:
             records += more
         return known
 
-    def run(self, agent: Agent, partition: int) -> Outcome:
-        """What the offline driver makes of the input as it was read last."""
-        hit = self._hit(partition)
-        named = (agent.input, *agent.outputs, topics.DEAD_LETTERS)
+    def run(self, agent: Agent, partition: int, segments: Iterable[Segment]) -> Outcome:
+        """What the offline driver makes of the inputs in the order in which they were taken."""
+        named = (*agent.inputs, *agent.outputs, topics.DEAD_LETTERS)
         counts = {topic.name: self.partitions_of(topic.name) for topic in named}
-        go_on = partial(
-            run,
-            with_bug(agent, hit),
-            partition=partition,
-            counts=counts,
-            prefix=self.prefix,
-            control=self.control(agent),
-        )
-        records = self.known[agent.input.name][partition]
-        if agent.timers:
-            outcome = Outcome()
-            for offset, clock in ticks(self.log(agent.changelog)[partition], agent.input.name):
-                until = bisect_left(records, offset, key=attrgetter("offset"))
-                go_on(records[outcome.records : until], start=outcome, tick=clock)
-            return go_on(records[outcome.records :], start=outcome)
-        before = self.runs.get((agent.name, partition, hit))
-        outcome = go_on(records[before.records if before else 0 :], start=before)
-        self.runs[agent.name, partition, hit] = outcome
+        control = self.control(agent)
+        outcome = Outcome()
+        for records, offset, tick in segments:
+            outcome = run(
+                agent,
+                records,
+                partition=partition,
+                counts=counts,
+                cuts=lambda: FRAMES,
+                start=outcome,
+                prefix=self.prefix,
+                tick=tick,
+                control=control.upto(offset),
+            )
         return outcome
 
     def control(self, agent: Agent) -> Control:
-        """What the agent obeyed: settings change before the load begins, and not again."""
+        """Every version of every setting that the agent may have seen."""
         if not agent.settings:
             return Control({})
-        rows = [(topic, one.key or b"", one.value) for topic in topics.CONTROL for one in self.log(topic.name)[0]]
+        rows = [
+            (topic, one.key or b"", one.value)
+            for topic in topics.CONTROL
+            for records in self.log(topic.name)
+            for one in records
+        ]
         return Control(agent.settings).after(rows)
 
     def outputs(self) -> list[Topic]:
@@ -111,14 +133,23 @@ class Oracle:
         named = {topic.name: topic for agent in self.agents for topic in agent.outputs}
         return [*named.values(), topics.DEAD_LETTERS]
 
+    def inbound(self) -> list[Topic]:
+        """The inputs that none of the agents writes."""
+        named = {topic.name: topic for agent in self.agents for topic in agent.inputs if topic.inbound}
+        return list(named.values())
+
     def judge(self, states: bool = True) -> Agreement:
-        """Compare every output topic and, with `states`, every state and MARK with the offline driver's."""
+        """Compare every output topic and, with `states`, every state and MARK with the offline driver's.
+
+        Without `states` the agents ran without MARKs, on one input.
+        """
         agreement = Agreement()
         due: dict[str, list[list[list[Pair]]]] = defaultdict(list)
+        hit = self._hit()
         for agent in self.agents:
             changelog = self.log(agent.changelog) if states else None
-            for partition, records in enumerate(self.log(agent.input.name)):
-                outcome = self.run(agent, partition)
+            for partition, parts in enumerate(self.segments(agent, states)):
+                outcome = self.run(with_bug(agent, hit), partition, parts)
                 for topic in self.outputs():
                     due[topic.name].append(
                         [
@@ -128,48 +159,78 @@ class Oracle:
                     )
                 if changelog is not None:
                     what = f"state of {agent.name}-{partition}"
-                    verdict = judge_changelog(what, records, outcome, changelog[partition], agent)
+                    sources = self._sources(agent, partition)
+                    verdict = judge_changelog(what, sources, outcome, changelog[partition])
                     agreement.verdicts.append(verdict)
                     agreement.frames += verdict.found
-        agreement.events = sum(map(len, self.known[self.agents[0].input.name]))
+                    agreement.ticks += sum(part.tick is not None for part in parts)
+                    agreement.settings += max(0, len({part.control for part in parts}) - 1)
+        agreement.events = sum(len(records) for topic in self.inbound() for records in self.known[topic.name])
         for topic in self.outputs():
             pairs: list[list[Pair]] = [[(one.key, one.value) for one in records] for records in self.log(topic.name)]
             agreement.verdicts.append(compare(topic.name, due[topic.name], pairs, identity_of(topic)))
         self._refusals(agreement)
         return agreement
 
+    def segments(self, agent: Agent, states: bool = True) -> Iterator[list[Segment]]:
+        """Partition by partition, what the agent took in which order; without `states` as one input's log has it."""
+        for topic in agent.inputs:
+            self.log(topic.name)
+        changelog = self.log(agent.changelog) if states else []
+        for partition in range(self.partitions_of(agent.input.name)):
+            sources = self._sources(agent, partition)
+            if states:
+                yield list(segments(changelog[partition], sources))
+            else:
+                yield [Segment(list(merge(sources)), -1, None)]
+
+    def _sources(self, agent: Agent, partition: int) -> dict[str, list[Logged]]:
+        """The agent's inputs as they were read last."""
+        return {topic.name: self.known[topic.name][partition] for topic in agent.inputs}
+
     def behind(self, agent: Agent) -> int:
-        """Records of the agent's input that its MARKs do not cover yet."""
+        """Records of the agent's inputs that its MARKs do not cover yet."""
         marked = [
-            next((_position(one, agent.input.name) for one in reversed(records) if one.key == MARK_KEY), 0)
+            next((Mark.decode(one.value or b"").offsets for one in reversed(records) if one.key == MARK_KEY), {})
             for records in self.log(agent.changelog)
         ]
         return sum(
-            one.offset >= marked[number] for number, records in enumerate(self.log(agent.input.name)) for one in records
+            len(records) - bisect_left(records, marked[number].get(topic.name, 0), key=_offset)
+            for topic in agent.inputs
+            for number, records in enumerate(self.log(topic.name))
         )
 
-    def _hit(self, partition: int) -> frozenset[int]:
-        """Offsets of the input records that the planted bug sent to the dead letters."""
+    def waiting(self, agent: Agent) -> int:
+        """Timers of the agent that have not fired yet."""
+        armed: set[bytes] = set()
+        for records in self.log(agent.changelog):
+            for one in records:
+                if one.key and TIMER in one.key:
+                    (armed.discard if one.value is None else armed.add)(one.key)
+        return len(armed)
+
+    def _hit(self) -> frozenset[Place]:
+        """What the planted bug sent to the dead letters."""
         if self.bug is None:
             return frozenset()
-        return frozenset(
-            letter["source_offset"]
-            for letter in self._dead_letters()
-            if letter["error_class"] == self.bug and letter["source_partition"] == partition
-        )
+        return frozenset(self._place(letter) for letter in self._dead_letters() if letter["error_class"] == self.bug)
+
+    def _place(self, letter: dict[str, Any]) -> Place:
+        topic = letter["source_topic"].removeprefix(self.prefix)
+        return letter["agent"], topic, letter["source_partition"], letter["source_offset"]
 
     def _refusals(self, agreement: Agreement) -> None:
         """Which record with which intent was refused for which reason."""
-        reasons: dict[tuple[int, int], str] = {}
-        source = self.physical(self.agents[0].input.name)
+        reasons: dict[tuple[str, int, int], str] = {}
         for letter in self._dead_letters():
             agreement.dead_letters[letter["error_class"]] += 1
-            if letter["source_topic"] == source:
-                reasons[letter["source_partition"], letter["source_offset"]] = letter["error_class"]
-        for records in self.log(self.agents[0].input.name):
-            for one in records:
-                intent = dict(one.headers).get(INTENT) or b""
-                agreement.refused[intent.decode(), reasons.get((one.partition, one.offset), "")] += 1
+            reasons[self._place(letter)[1:]] = letter["error_class"]
+        for topic in self.inbound():
+            for records in self.log(topic.name):
+                for one in records:
+                    intent = dict(one.headers).get(INTENT) or b""
+                    reason = reasons.get((topic.name, one.partition, one.offset), "")
+                    agreement.refused[intent.decode(), reason] += 1
 
     def _dead_letters(self) -> Iterator[dict[str, Any]]:
         for records in self.log(topics.DEAD_LETTERS.name):
@@ -177,26 +238,48 @@ class Oracle:
                 yield topics.DEAD_LETTERS.codec.decode(one.value or b"")
 
 
-def ticks(changelog: Iterable[Logged], topic: str) -> Iterator[tuple[int, int]]:
-    """What the MARKs say of time that passed without records: next offset of the input, and the clock."""
-    position, clock = 0, -1
+_offset = attrgetter("offset")
+
+
+def segments(changelog: Iterable[Logged], sources: dict[str, list[Logged]]) -> Iterator[Segment]:
+    """What the MARKs say of a partition: which records were taken in which order, under which control, and when time
+    passed without any.
+    """
+    position = dict.fromkeys(sources, 0)
+    clock, control = -1, -1
+    taken: list[InputRecord] = []
     for one in changelog:
-        if one.key == MARK_KEY:
-            mark = Mark.decode(one.value or b"")
-            offset = mark.offsets[topic]
-            if offset == position and mark.clock > clock >= 0:
-                yield position, mark.clock
-            position, clock = offset, mark.clock
+        if one.key != MARK_KEY:
+            continue
+        mark = Mark.decode(one.value or b"")
+        ticked = mark.offsets == position and mark.clock > clock >= 0
+        if mark.control != control and taken:
+            yield Segment(taken, control, None)
+            taken = []
+        control = mark.control
+        if ticked:
+            yield Segment(taken, control, mark.clock)
+            taken = []
+        else:
+            taken += merge({name: _between(sources[name], position[name], mark.offsets[name]) for name in sources})
+        position, clock = mark.offsets, mark.clock
+    if taken:
+        yield Segment(taken, control, None)
 
 
-def with_bug(agent: Agent, hit: frozenset[int]) -> Agent:
+def _between(records: Sequence[Logged], begin: int, end: int) -> Sequence[Logged]:
+    return records[bisect_left(records, begin, key=_offset) : bisect_left(records, end, key=_offset)]
+
+
+def with_bug(agent: Agent, hit: frozenset[Place]) -> Agent:
     """The agent as it ran while the bug was in it: it raises over these records, and over no others."""
     if not hit:
         return agent
 
     def process(frame: Frame) -> None:
-        if any(record.offset in hit for record in frame.records):
-            raise KeyError(PLANTED)
+        for record in frame.records:
+            if (agent.name, getattr(record, "topic", ""), frame.partition, record.offset) in hit:
+                raise KeyError(PLANTED)
         agent.process(frame)
 
     return replace(agent, process=process)
@@ -208,7 +291,7 @@ def identity_of(topic: Topic) -> Any:
     def identity(pair: Pair) -> object:
         record = topic.codec.decode(pair[1] or b"")
         if topic.name == topics.DEAD_LETTERS.name:
-            return record["agent"], record["source_partition"], record["source_offset"]
+            return record["agent"], record["source_topic"], record["source_partition"], record["source_offset"]
         if topic.name == topics.ALERTS.name:
             return record["alert_id"], record["seq"]
         if topic.name == topics.INCIDENTS.name:
@@ -220,28 +303,25 @@ def identity_of(topic: Topic) -> Any:
     return identity
 
 
-def _position(one: Logged, topic: str) -> int:
-    return Mark.decode(one.value or b"").offsets[topic]
-
-
 def judge_changelog(
-    what: str, source: Sequence[Logged], outcome: Outcome, records: Sequence[Logged], agent: Agent
+    what: str, sources: dict[str, list[Logged]], outcome: Outcome, records: Sequence[Logged]
 ) -> Verdict:
-    """The MARKs are the frame log: they only grow and end at the input's end; the rest folds to the state.
+    """The MARKs are the frame log: they only grow and end at the inputs' ends; the rest folds to the state.
 
-    Ticks of an agent with timers move the clock alone.
+    In a frame without records time alone has passed; never more of it than the broker's clock tells.
     """
     state: dict[bytes, bytes] = {}
-    position, clock, marks = -1, -1, 0
+    position, clock, control, marks = dict.fromkeys(sources, 0), -1, -1, 0
     verdict = Verdict(what)
     for one in records:
         key = one.key or b""
         if key == MARK_KEY:
             mark = Mark.decode(one.value or b"")
-            offset = mark.offsets[agent.input.name]
-            ticked = agent.timers and mark.clock > clock and offset == position
-            verdict.out_of_order += offset <= position and not ticked
-            position, clock, marks = offset, mark.clock, marks + 1
+            went_on = mark.clock > clock >= 0 if mark.offsets == position else _grew(position, mark.offsets)
+            verdict.out_of_order += not went_on or mark.clock < clock or mark.control < control
+            if mark.clock > one.timestamp + AHEAD_MS and len(verdict.remarks) < 3:
+                verdict.remarks.append(f"the clock is {mark.clock - one.timestamp} ms before the broker's at {mark}")
+            position, clock, control, marks = mark.offsets, mark.clock, mark.control, marks + 1
         elif one.value is None:
             state.pop(key, None)
         else:
@@ -250,8 +330,14 @@ def judge_changelog(
     verdict.lost = len(outcome.state.keys() - state.keys())
     verdict.doubled = len(state.keys() - outcome.state.keys())
     verdict.different = sum(state[key] != raw for key, raw in outcome.state.items() if key in state)
-    if source and position <= source[-1].offset:
-        verdict.remarks.append(f"the last MARK is at {position}, the input ends at {source[-1].offset}")
+    for name, source in sources.items():
+        if source and position[name] <= source[-1].offset:
+            verdict.remarks.append(f"the last MARK is at {position[name]} of {name}, which ends at {source[-1].offset}")
     if clock != outcome.clock:
         verdict.remarks.append(f"the clock ends at {clock}, offline at {outcome.clock}")
     return verdict
+
+
+def _grew(before: dict[str, int], after: dict[str, int]) -> bool:
+    """Whether no position went back."""
+    return before.keys() == after.keys() and all(after[name] >= before[name] for name in before)

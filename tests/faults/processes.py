@@ -77,9 +77,9 @@ class Process:
             return False
         return True
 
-    def said(self, words: str) -> bool:
-        """Whether the log holds these words."""
-        return self.log.exists() and words in self.log.read_text(errors="replace")
+    def said(self, words: str) -> int:
+        """How often the log holds these words."""
+        return self.log.read_text(errors="replace").count(words) if self.log.exists() else 0
 
     def tail(self, lines: int = 30) -> str:
         """The end of the log, for a failure's message."""

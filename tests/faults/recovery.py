@@ -3,10 +3,11 @@
 import re
 import threading
 import time
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 from confluent_kafka import TopicPartition
 
@@ -28,12 +29,17 @@ class Fault:
 
 @dataclass(slots=True)
 class Watch:
-    """Reads one output topic (read_committed) live; remembers (arrival, birth) in seconds per partition."""
+    """Reads one output topic (read_committed) live; remembers (arrival, birth) in seconds per lane.
+
+    A lane is a way through the system: a partition of the topic, and where `sources` > 1 also the partition of the
+    input that the output says it came from.
+    """
 
     servers: str
     topic: str
     partitions: int
     born: Born
+    sources: int = 1
     seen: dict[int, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     count: int = 0
     last: float = 0.0
@@ -65,28 +71,41 @@ class Watch:
         self.last = time.time()
         born = self.born(value) if value is not None else None
         if partition is not None and born is not None:
-            self.seen[partition].append((self.last, born))
+            lane = partition if self.sources == 1 else partition * self.sources + source(value or b"")
+            self.seen[lane].append((self.last, born))
+
+    @property
+    def lanes(self) -> int:
+        return self.partitions * self.sources
 
     def recovery(self, fault: Fault) -> float | None:
-        """Seconds from the fault until each partition had delivered an output of an event born after it.
+        """Seconds from the fault until each lane had delivered an output of an event born after it.
 
-        None when some partition never did.
+        None when some lane never did.
         """
         worst = 0.0
-        for partition in range(self.partitions):
-            first = next((arrived for arrived, born in list(self.seen[partition]) if born > fault.at), None)
+        for lane in range(self.lanes):
+            seen = self.seen[lane]
+            begin = bisect_left(seen, (fault.at, 0.0))
+            first = next((arrived for arrived, born in islice(seen, begin, len(seen)) if born > fault.at), None)
             if first is None:
                 return None
             worst = max(worst, first - fault.at)
         return worst
 
 
-_BIRTH = re.compile(rb"@(\d{13})@")
+_BIRTH = re.compile(rb"@(\d{13})@(?:(\d+)\.)?")
 
 
 def birth_mark(now: float) -> str:
     """What load puts into an event's id, so that outputs which repeat the id say when it was born."""
     return f"@{int(now * 1000)}@"
+
+
+def source(value: bytes) -> int:
+    """The number behind the birth mark."""
+    found = _BIRTH.search(value)
+    return int(found[2] or 0) if found else 0
 
 
 def born(value: bytes) -> float | None:

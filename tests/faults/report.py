@@ -76,6 +76,17 @@ def write_json(path: Path, results: Sequence[Result]) -> None:
     path.write_text(json.dumps(figures(results), indent=1, default=str) + "\n")
 
 
+def more(result: Result) -> str:
+    """What else happened: whether what was to be tried was tried at all."""
+    counts = {
+        "committed frames": result.frames,
+        "producers fenced": result.fenced,
+        "frames in which time alone passed": result.ticks,
+        "changes of settings obeyed, over all partitions": result.settings,
+    }
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+
+
 def markdown(results: Sequence[Result]) -> str:
     lines = [
         "| " + " | ".join((*COLUMNS, "verdict")) + " |",
@@ -85,6 +96,8 @@ def markdown(results: Sequence[Result]) -> str:
         "Machine: " + ", ".join(f"{name} {value}" for name, value in machine().items()) + ".",
     ]
     for result in results:
+        if result.fenced or result.settings:
+            lines += ["", f"In `{result.name}`: {more(result)}."]
         if result.dead_letters:
             letters = ", ".join(f"{count:,} {reason}" for reason, count in result.dead_letters.items())
             lines += ["", f"Dead letters of `{result.name}`: {letters}."]

@@ -15,7 +15,7 @@ from producers.control import ask, command
 from schemas import topics
 from sinks.tables import ROUTES
 from streams.runtime.agent import Agent
-from tests.faults import logs
+from tests.faults import logs, relay
 from tests.faults.bad_input import KINDS, LUCKY
 from tests.faults.cluster import Cluster
 from tests.faults.compare import Verdict
@@ -26,10 +26,11 @@ from tests.faults.samples import Fleet
 from tests.faults.scenarios import Scenario
 from tests.faults.stage import Stage
 from tests.faults.tables import judge
-from tests.faults.waiting import until
+from tests.faults.traffic import Traffic
 
 OBEYED_S = 2.0
 """Within this, workers obey a change of a setting."""
+FENCED = "fenced, waiting for the group's word"
 REFERENCE_QUIET_S = 60.0
 """Other systems lose and double records: their end is silence, after a recovery that was waited for before."""
 
@@ -52,6 +53,12 @@ class Result:
     """Of every fault: seconds since the first, what was done, to whom, seconds until recovery."""
     dead_letters: dict[str, int] = field(default_factory=dict)
     refused: dict[str, dict[str, int]] = field(default_factory=dict)
+    fenced: int = 0
+    """Producers that woke up, or came back, and were refused."""
+    ticks: int = 0
+    """Frames in which time alone passed."""
+    settings: int = 0
+    """Changes of settings that agents have obeyed, partition by partition."""
     remarks: list[str] = field(default_factory=list)
 
     def total(self, what: str) -> int:
@@ -73,7 +80,13 @@ class Result:
 
 
 def agents_of(scenario: Scenario) -> Sequence[Agent]:
-    return streams.topology.AGENTS if scenario.agents == "product" else tests.faults.topology.AGENTS
+    match scenario.agents:
+        case "product":
+            return streams.topology.AGENTS
+        case "relay":
+            return relay.AGENTS
+        case _:
+            return tests.faults.topology.AGENTS
 
 
 def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
@@ -95,12 +108,14 @@ def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
             stage.wait_quiet(REFERENCE_QUIET_S)
         else:
             settle(cluster, scenario, oracle, stage)
+        result.remarks += scenario.check(stage, oracle) if scenario.check else []
     finally:
         stage.load.stopping.set()
         stage.watch.stop()
+        result.fenced = sum(process.said(FENCED) for process in cluster.processes.values())
         for name in cluster.stop_processes():
             stage.remarks.append(f"{name} did not stop within 15 s")
-    agreement = oracle.judge(states=scenario.agents in ("product", "counter"))
+    agreement = oracle.judge(states=scenario.agents in ("product", "counter", "relay"))
     result.verdicts = agreement.verdicts
     if scenario.sinks:
         result.verdicts += [
@@ -110,6 +125,7 @@ def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
         ]
     result.seconds = time.monotonic() - started
     result.events, result.frames = agreement.events, agreement.frames
+    result.ticks, result.settings = agreement.ticks, agreement.settings
     result.faults = dict(Counter(fault.kind for fault in stage.faults))
     result.recovery = recoveries(stage.watch, stage.faults)
     result.moments = [
@@ -118,24 +134,19 @@ def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
     result.dead_letters = dict(agreement.dead_letters.most_common())
     for (intent, reason), count in sorted(agreement.refused.items()):
         result.refused.setdefault(intent, {})[reason or "taken"] = count
-    result.remarks = stage.remarks + (taken(result) if scenario.agents == "product" else [])
+    result.remarks += stage.remarks + (taken(result) if scenario.agents == "product" else [])
     cluster.remove()
     return result
 
 
 def set_up(cluster: Cluster, scenario: Scenario, seed: int, agents: Sequence[Agent]) -> Stage:
     """Workers and sinks started, outputs watched, load flowing."""
-    load = Load(
-        cluster.servers,
-        cluster.prefix + agents[0].input.name,
-        scenario.partitions,
-        scenario.rate,
-        Fleet(seed, odd=scenario.odd),
-        scenario.bad,
-        scenario.bad_seconds,
-    )
-    watched = cluster.prefix + topics.PREDICTIONS_ANOMALY.name
-    watch = Watch(cluster.servers, watched, scenario.partitions, born)
+    far = scenario.agents == "relay"
+    source = Traffic(seed, scenario.partitions) if far else Fleet(seed, odd=scenario.odd)
+    load = Load(cluster.servers, cluster.prefix, scenario.rate, source, scenario.bad, scenario.bad_seconds)
+    watched = relay.RESULTS if far else topics.PREDICTIONS_ANOMALY
+    ways = scenario.partitions if far else 1
+    watch = Watch(cluster.servers, cluster.prefix + watched.name, scenario.partitions, born, ways)
     stage = Stage(cluster, random.Random(seed), load, watch, scenario.agents, scenario.dynamic)
     for number in range(scenario.workers):
         stage.start_worker(f"worker-{number}")
@@ -167,6 +178,9 @@ def settle(cluster: Cluster, scenario: Scenario, oracle: Oracle, stage: Stage) -
     """Wait until agents and tables have followed; who never follows is judged as he stands."""
     for agent in oracle.agents:
         await_end(stage, f"records before agent {agent.name}", partial(oracle.behind, agent))
+        if scenario.agents == "relay":
+            # The last ones fire as time passes; what they say goes on to the next agent.
+            await_end(stage, f"timers of agent {agent.name}", partial(oracle.waiting, agent))
     if scenario.sinks:
         for route in ROUTES:
             topic = cluster.prefix + route.topic.name
@@ -189,8 +203,14 @@ def taken(result: Result) -> list[str]:
     ]
 
 
-def await_end(stage: Stage, what: str, left: Callable[[], int], within: float = 300.0) -> None:
-    try:
-        until(lambda: not left(), within, "the end", every=0.5)
-    except TimeoutError:
-        stage.remarks.append(f"{left()} {what} after {within:g} s")
+def await_end(stage: Stage, what: str, left: Callable[[], int], stalled: float = 300.0) -> None:
+    """Wait until nothing is left; whoever makes no progress for that many seconds is complained of."""
+    least, moved = left(), time.monotonic()
+    while least:
+        if time.monotonic() - moved > stalled:
+            stage.remarks.append(f"{least} {what} left after {stalled:g} s without progress")
+            return
+        time.sleep(0.5)
+        now = left()
+        if now < least:
+            least, moved = now, time.monotonic()

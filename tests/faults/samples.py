@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas import topics
+from schemas.topics import Topic
 from tests.faults.recovery import birth_mark
 
 TENANTS = ("acme", "globex")
@@ -25,6 +26,7 @@ class Message:
     intent: str
     key: bytes | None
     value: bytes | None
+    topic: Topic = topics.EVENTS_METRICS
 
 
 @dataclass(slots=True)

@@ -1,10 +1,17 @@
 """What is done to the system, scenario by scenario."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, cast
 
+from streams.runtime.frame import order
+from tests.faults.oracle import Oracle
+from tests.faults.relay import LEFT, MET, PAIR, RIGHT
 from tests.faults.stage import Kind, Stage
 from tests.faults.topology import BUG
+from tests.faults.traffic import PROBE, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +21,7 @@ class Scenario:
     rate: records per second. settle: seconds of quiet load before the first fault. session_ms: the group's session
     timeout. bad: bad records mixed in, over `bad_seconds`. odd: repeats, conflicts and late samples, too.
     reference: another system, run for comparison; what it loses is a finding, not a failure.
-    bug: error class of a bug that the script plants.
+    bug: error class of a bug that the script plants. check: what must be true beside the comparison; its complaints.
     """
 
     name: str
@@ -32,6 +39,7 @@ class Scenario:
     odd: bool = True
     reference: bool = False
     bug: str | None = None
+    check: Callable[[Stage, Oracle], list[str]] | None = None
 
 
 def kills(times: int, kind: str = "worker", low: float = 2.0, high: float = 5.0) -> Callable[[Stage], None]:
@@ -127,7 +135,7 @@ def database_away(seconds: float) -> Callable[[Stage], None]:
 
 
 def planted_bug(stage: Stage) -> None:
-    """A release whose agent raises over every record is rolled out, restarted once by its operators, and mended."""
+    """A release whose agent raises over every record is rolled out to a worker, restarted once, and mended."""
     for _ in range(2):
         stage.cluster.processes["worker-0"].stop()
         stage.start_worker("worker-0", **{BUG: "yes"})
@@ -136,6 +144,103 @@ def planted_bug(stage: Stage) -> None:
     stage.cluster.processes["worker-0"].stop()
     stage.start_worker("worker-0")
     stage.note("bug removed")
+    stage.wait_recovered()
+
+
+PILING, PILED = "pile up", "piled up"
+
+
+def backlog(records: int, times: int) -> Callable[[Stage], None]:
+    """All workers are away while records pile up; then they are killed amid frames of full size."""
+
+    def script(stage: Stage) -> None:
+        stage.load.paused.set()
+        workers = [process.name for process in stage.cluster.named("worker")]
+        for name in workers:
+            stage.leave(name, counted=False)
+        stage.note(PILING, counted=False)
+        stage.load.publish(islice(iter(stage.load.fleet.next, None), records))
+        stage.note(PILED, counted=False)
+        stage.load.paused.clear()
+        for name in workers:
+            stage.cluster.processes[name].start()
+        for _ in range(times):
+            stage.rest(4, 10)
+            stage.kill("worker", counted=False)
+
+    return script
+
+
+def merged_whole(stage: Stage, oracle: Oracle) -> list[str]:
+    """Whether what had piled up in two logs was taken in the order of its timestamps, by whichever worker."""
+    begin, end = (int(fault.at * 1000) for fault in stage.faults if fault.kind in (PILING, PILED))
+    complaints = []
+    for partition, parts in enumerate(oracle.segments(PAIR)):
+        piled = [order(one) for part in parts for one in part.records if begin <= one.timestamp < end]
+        if piled != sorted(piled):
+            complaints.append(f"pair-{partition} took what had piled up in another order")
+        if len({topic for _, topic, _ in piled}) < len(PAIR.inputs):
+            complaints.append(f"pair-{partition} had nothing to merge")
+    return complaints
+
+
+def clock_jumps(stage: Stage) -> None:
+    """Each worker's time of day jumps by 30 days, one after the other, forwards and backwards, and comes right."""
+    for number, days in enumerate((30, -30, 30)):
+        stage.rest(4, 5)
+        stage.jump(f"worker-{number}", days)
+        stage.wait_recovered()
+        # Partitions are opened by a worker with a wrong clock, too.
+        stage.kill("worker")
+        stage.wait_recovered()
+    for number in range(3):
+        stage.rest(2, 3)
+        stage.jump(f"worker-{number}", 0)
+    stage.wait_recovered()
+
+
+PROBES = 2_000
+PATIENCE_MS = 180_000
+
+
+def hour_away(stage: Stage) -> None:
+    """Many are waited for while the broker is away for an hour, and come when it is back; nobody was given up."""
+    traffic = cast(Traffic, stage.load.fleet)
+    stage.rest(2, 3)
+    # What is silent counts time by ticks: this is where an hour could slip in.
+    stage.load.paused.set()
+    stage.rest(1, 2)
+    stage.load.publish(traffic.probes(LEFT, PROBES, PATIENCE_MS))
+    stage.rest(4, 5)
+    stage.lose_an_hour([process.name for process in stage.cluster.named("worker")])
+    stage.rest(4, 5)
+    stage.load.publish(traffic.probes(RIGHT, PROBES, PATIENCE_MS))
+    stage.load.paused.clear()
+    stage.wait_recovered()
+
+
+def all_joined(_: Stage, oracle: Oracle) -> list[str]:
+    """Whether every probe of `hour_away` was met, and no timer of one has fired."""
+    said: Counter[str] = Counter()
+    for records in oracle.log(MET.name):
+        for one in records:
+            met = MET.codec.decode(one.value or b"")
+            if met["event_id"].startswith(PROBE):
+                said[met["advice"].split(" ")[0]] += 1
+    return [] if said == {"joined": PROBES} else [f"of {PROBES} that were waited for: {dict(said)}"]
+
+
+def relay_short(stage: Stage) -> None:
+    """Something of everything that the relay is there for."""
+    for _ in range(3):
+        stage.rest(2, 3)
+        stage.kill("worker")
+    stage.wait_recovered()
+    stage.jump("worker-0", 30)
+    stage.load.paused.set()  # time passes by ticks
+    stage.rest(2, 3)
+    stage.load.paused.clear()
+    stage.kill_broker(0.5)
     stage.wait_recovered()
 
 
@@ -166,6 +271,36 @@ PEERS: dict[Kind, str] = {
 
 SHORT = Scenario(
     "short", "5 kills of worker and sink, broker and database once each", short, workers=2, sinks=1, rate=200
+)
+
+RELAY_SHORT = Scenario(
+    "relay-short",
+    "Relay: 3 kills, a jump of the clock, a silence, a kill of the broker",
+    relay_short,
+    agents="relay",
+    workers=2,
+    rate=300,
+)
+
+
+def relayed(name: str, title: str, script: Callable[[Stage], None], **more: Any) -> Scenario:
+    """A scenario of the relay: two inputs merged, a repartition topic, a third input, timers, changing settings."""
+    return Scenario(
+        f"relay-{name}", f"Relay: {title}", script, **{"agents": "relay", "workers": 3, "rate": RATE} | more
+    )
+
+
+RATE = 600.0
+
+RELAY: tuple[Scenario, ...] = (
+    relayed("kills", "20 kill -9 of 3 workers", mixed_kills(20, "worker")),
+    relayed("backlog", "10 kill -9 while 500,000 records wait", backlog(500_000, 10), check=merged_whole),
+    relayed("rebalances", "10 joins and 10 leaves of a fourth worker", joins_and_leaves(10), dynamic=True),
+    relayed("zombies", "SIGSTOP beyond the session, then SIGCONT", zombies(4, 14)),
+    relayed("broker", "3 kill -9 of the broker", broker_kills(3)),
+    relayed("clocks", "Clocks of workers 30 days wrong", clock_jumps),
+    relayed("hour", "Broker away for an hour of the workers' clocks", hour_away, check=all_joined),
+    relayed("bug", "A bug that hits every record of one of 3 workers", planted_bug, bug="KeyError"),
 )
 
 LONG: tuple[Scenario, ...] = (
@@ -222,4 +357,5 @@ LONG: tuple[Scenario, ...] = (
         )
         for kind, title in PEERS.items()
     ),
+    *RELAY,
 )

@@ -3,19 +3,22 @@
 import random
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from tests.faults import clock
 from tests.faults.cluster import Cluster
 from tests.faults.load import Load
 from tests.faults.processes import Process
 from tests.faults.recovery import Fault, Watch
 from tests.faults.waiting import until
 
-Kind = Literal["product", "counter", "at_least_once", "exactly_once"]
-"""What runs: the product's agents, the fault tests' own counter, or the same counting on stock Faust."""
+Kind = Literal["product", "counter", "relay", "at_least_once", "exactly_once"]
+"""What runs: the product's agents, the fault tests' own counter or relay, or the same counting on stock Faust."""
 
 FIRST_OUTPUT_S = 90.0
 JOIN_S = 60.0
+HOUR_S = 3600.0
 
 
 @dataclass(slots=True)
@@ -40,8 +43,9 @@ class Stage:
         match self.kind:
             case "product":
                 return self.cluster.python(name, ["-m", "watchfloor", "worker", *options], **env)
-            case "counter":
-                return self.cluster.python(name, ["-m", "tests.faults.worker", *options], **env)
+            case "counter" | "relay":
+                env[clock.VARIABLE] = str(self.clock_of(name))
+                return self.cluster.python(name, ["-m", "tests.faults.worker", *options, "--agents", self.kind], **env)
             case guarantee:
                 return self.cluster.python(name, stock, WATCHFLOOR_GUARANTEE=guarantee, **env)
 
@@ -59,11 +63,11 @@ class Stage:
         """Let the load flow for a seeded time between two bounds in seconds."""
         time.sleep(self.draw.uniform(low, high))
 
-    def kill(self, kind: str) -> None:
+    def kill(self, kind: str, counted: bool = True) -> None:
         """kill -9 a random process of the kind, and start it again at once."""
         process = self.cluster.any(kind, self.draw)
         process.kill()
-        self.note(f"kill {kind}", process.name, counted=kind == "worker")
+        self.note(f"kill {kind}", process.name, counted=counted and kind == "worker")
         process.start()
 
     def join(self, name: str) -> None:
@@ -76,9 +80,9 @@ class Stage:
         except TimeoutError as error:
             self.remarks.append(str(error))
 
-    def leave(self, name: str) -> None:
+    def leave(self, name: str, counted: bool = True) -> None:
         """End a worker in order; one that does not leave within 15 s is a defect."""
-        self.note("leave", name)
+        self.note("leave", name, counted)
         if not self.cluster.processes[name].stop():
             self.remarks.append(f"{name} did not leave within 15 s")
 
@@ -98,6 +102,24 @@ class Stage:
         time.sleep(away)
         self.cluster.broker.start()
         self.note("broker back")
+
+    def clock_of(self, name: str) -> Path:
+        return self.cluster.home / f"clock-{self.cluster.prefix}{name}.json"
+
+    def jump(self, name: str, days: float) -> None:
+        """The time of day of one worker is wrong by so many days from now on; 0 sets it right."""
+        clock.order(self.clock_of(name), days)
+        self.note(f"clock {days:+g} days" if days else "clock right", name)
+
+    def lose_an_hour(self, names: list[str]) -> None:
+        """The broker is away, and by the clocks of these workers it is away for an hour."""
+        self.cluster.broker.kill()
+        self.note("kill broker", counted=False)
+        for name in names:
+            clock.order(self.clock_of(name), passed_s=HOUR_S)
+        time.sleep(HOUR_S / clock.SPEED + 1)
+        self.cluster.broker.start()
+        self.note("broker back after an hour")
 
     def kill_database(self, away: float = 1.0) -> None:
         self.cluster.database.kill()
@@ -123,7 +145,7 @@ class Stage:
             for process in self.cluster.processes.values():
                 if not process.alive:
                     raise RuntimeError(f"{process.name} ended by itself:\n{process.tail()}")
-            return len(self.watch.seen) == self.watch.partitions
+            return len(self.watch.seen) == self.watch.lanes
 
         until(flows, FIRST_OUTPUT_S, "output of every partition")
 

@@ -23,6 +23,12 @@ def test_loss_doubling_difference_and_order_are_told_apart() -> None:
     assert not verdict.exact
 
 
+def test_one_lost_and_another_doubled_do_not_cancel_out() -> None:
+    verdict = compare("t", [[pairs(b"a1", b"a2")]], [pairs(b"a1", b"a1")], by_id)
+    assert (verdict.lost, verdict.doubled, verdict.different) == (1, 1, 0)
+    assert not verdict.exact
+
+
 def test_a_record_in_a_foreign_partition_is_different() -> None:
     verdict = compare("t", [[pairs(b"a1"), []]], [[], pairs(b"a1")], by_id)
     assert (verdict.lost, verdict.doubled, verdict.different) == (0, 0, 1)

@@ -7,7 +7,7 @@ import pytest
 from tests.faults.cluster import Cluster
 from tests.faults.report import complaints
 from tests.faults.run import run_scenario
-from tests.faults.scenarios import SHORT
+from tests.faults.scenarios import RELAY_SHORT, SHORT
 
 
 @pytest.mark.faults
@@ -20,4 +20,20 @@ def test_kills_change_nothing(tmp_path: Path) -> None:
     assert result.total("found") > result.events
     assert result.faults["kill worker"] + result.faults["kill sink"] == 5
     assert result.faults["kill broker"] == result.faults["kill database"] == 1
+    assert all(not one.never for one in result.recovery)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_merged_inputs_timers_and_settings_survive(tmp_path: Path) -> None:
+    with Cluster(tmp_path, database=False) as cluster:
+        result = run_scenario(cluster, RELAY_SHORT, seed=7)
+    assert result.exact, "\n".join(complaints(result))
+    assert result.events > 1_000
+    assert result.total("found") > result.events
+    assert result.faults["kill worker"] == 3
+    assert result.faults["clock +30 days"] == result.faults["kill broker"] == 1
+    assert result.ticks > 0
+    assert result.settings > 0
+    assert result.dead_letters["DecodeError"] > 0
     assert all(not one.never for one in result.recovery)

@@ -62,6 +62,8 @@ def test_wanted_covers_the_catalogue_and_the_changelogs() -> None:
     compacted = {topic.name for topic in topics if topic.config["cleanup.policy"] == "compact"}
     assert compacted == {"p.changelog.metrics", "p.changelog.control", "p.control.flags", "p.control.thresholds"}
     assert not any("retention.ms" in by_name[name].config for name in compacted)
+    by_senders_time = {topic.name for topic in topics if "message.timestamp.type" not in topic.config}
+    assert by_senders_time == {"p.events.metrics", "p.commands.alerts", "p.control.commands"}
     assert [topic.name for topic in topics if not topic.keyed] == [f"p.{DEAD_LETTERS.name}"]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,7 +49,7 @@ class Lab:
         self.admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
         self.source = prefix + TOPIC.name
 
-    def create(self, *names: str, partitions: int = 1, config: dict[str, str] | None = None) -> None:
+    def create(self, *names: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
         """Topics by their name without the prefix."""
         # The records' times are long past: the broker would delete them in the middle of a test.
         forever = {"retention.ms": "-1"}

@@ -211,6 +211,15 @@ def test_an_output_keyed_as_the_input_stays_in_its_partition() -> None:
     assert other.outputs == frame.outputs
 
 
+def test_another_key_of_the_same_fields_goes_to_its_own_partition() -> None:
+    agent = sender(TOPIC, lambda event: {**event, "host": f"device-{event['event_id']}"})
+    frame = made([record(sample(n, host=f"host-{n}"), n) for n in range(20)], agent)
+    frame.run()
+    found = {row[0]: number for (_, number), rows in frame.outputs.items() for row in rows}
+    keys = [f"acme|device-e{n}".encode() for n in range(20)]
+    assert found == {key: TOPIC.partition_of(key, 4) for key in keys}
+
+
 def test_values_are_written_with_the_codec_of_their_topic() -> None:
     frame = made([record(GOOD, 0)])
     frame.run()

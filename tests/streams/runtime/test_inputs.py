@@ -91,6 +91,19 @@ async def test_two_logs_are_read_as_one_by_their_timestamps(lab: Lab) -> None:
     assert any(advice == "joined" for rows in (0, 1) for _, advice, _ in said(lab.rows(PAIRS.name, rows)))
 
 
+async def test_an_input_that_is_opened_again_waits_for_news_of_its_end(lab: Lab) -> None:
+    create(lab)
+    lab.write(FIRST.name, [one(FIRST, 1, 0, 0)])
+    async with lab.running(AGENT) as engine:
+        await eventually(lambda: events(engine) == 1, "the record")
+        inputs = list(engine.parts[0].inputs.values())
+        await eventually(lambda: all(each.read_to_end for each in inputs), "the ends")
+        for each in inputs:
+            each.open(each.expected or 0)
+            assert not each.read_to_end
+        await eventually(lambda: all(each.read_to_end for each in inputs), "the ends, told anew")
+
+
 async def test_time_alone_fires_a_timer_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "WAIT_MS", 1_500)
     create(lab)

@@ -6,6 +6,7 @@ aiokafka finds here what must still be true.
 
 import asyncio
 import importlib.metadata
+import time
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import Producer
 
+from schemas.apply import BROKER_TIME
 from streams.runtime import kafka
 from streams.runtime.frame import InputRecord, Record, Row
 from tests.streams.runtime.conftest import Lab
@@ -338,6 +340,28 @@ async def test_a_transaction_that_fails_is_never_seen(lab: Lab) -> None:
     await kafka.transact(after, {(lab.prefix + NAME, 0): [(b"c", b"d")]}, 30.0)
     await after.stop()
     assert lab.rows(NAME) == [(b"c", b"d")]
+
+
+@pytest.mark.parametrize("days", [-30, 30])
+async def test_a_workers_wrong_clock_is_seen_by_nobody(lab: Lab, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    lab.create(NAME, config=BROKER_TIME)
+    began, real = time.time(), time.time
+    target = kafka.producer(lab.servers, f"{lab.prefix}tx", 60_000)
+    await target.start()
+    try:
+        with monkeypatch.context() as bent:
+            bent.setattr(time, "time", lambda: real() + days * 86_400)
+            await kafka.transact(target, {(lab.prefix + NAME, 0): [(b"a", b"b"), (b"c", b"d")]}, 30.0)
+    finally:
+        await target.stop()
+    async with reading(lab) as source:
+        tp = TopicPartition(lab.prefix + NAME, 0)
+        source.assign([tp])
+        source.seek(tp, 0)
+        found = await read(source, tp, 3)  # two records and the commit
+    assert [one.key for one in found] == [b"a", b"c"]
+    assert [one.timestamp for one in found] == [one.timestamp for one in lab.log(NAME)[0]]
+    assert all(began - 60 < one.timestamp / 1000 < real() + 60 for one in found)
 
 
 async def test_partitions_are_counted_and_a_missing_topic_is_said(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
