@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from models.metrics import TENANT
+from models.identity import TENANT
 from schemas import topics
 
 EVERYONE = "*"

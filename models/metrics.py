@@ -1,12 +1,12 @@
 """The host metrics: names, units, sensible ranges, and how their values are written for people."""
 
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+from models.identity import TENANT, name_fault
+
 HOST_BYTES = 200
 EXTRA_BYTES = 64
 EVENT_ID_BYTES = 128
@@ -59,7 +59,7 @@ def fault(event: Mapping[str, Any]) -> str | None:
     if not TENANT.fullmatch(event["tenant_id"]):
         return f"tenant_id must match {TENANT.pattern}, not {event['tenant_id']!r}"
     for field, limit in (("host", HOST_BYTES), ("event_id", EVENT_ID_BYTES)):
-        wrong = _name_fault(event[field], limit)
+        wrong = name_fault(event[field], limit)
         if wrong:
             return f"{field} {wrong}"
     for name, high in _RANGES:
@@ -69,7 +69,7 @@ def fault(event: Mapping[str, Any]) -> str | None:
             bounds = f"0 to {high:g}" if high < LARGEST else "finite and 0 or more"
             return f"{name} must be {bounds}, not {value}"
     for name, value in event["extra"].items():
-        wrong = _name_fault(name, EXTRA_BYTES)
+        wrong = name_fault(name, EXTRA_BYTES)
         if wrong:
             return f"a name in extra {wrong}"
         if name in BY_NAME:
@@ -77,12 +77,6 @@ def fault(event: Mapping[str, Any]) -> str | None:
         if not -LARGEST <= value <= LARGEST:
             return f"extra[{name!r}] must be finite, not {value}"
     return None
-
-
-def _name_fault(name: str, limit: int) -> str | None:
-    if name and name.isprintable() and "|" not in name and len(name.encode()) <= limit and name.strip() == name:
-        return None
-    return f"must be 1 to {limit} bytes of printable text without | or spaces around it, not {name[:limit]!r}"
 
 
 def show(metric: str, value: float) -> str:
