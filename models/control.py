@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.anomaly import DETECTORS
-from models.metrics import TENANT
+from models.identity import TENANT
 from models.tuning import FACTOR, Scope
 from schemas import topics
 

@@ -1,6 +1,9 @@
-"""Identities derived from what a thing is about: a replay computes the same one."""
+"""Identities: what a name may be, and ids derived from what a thing is about, so that a replay computes the same."""
 
+import re
 from hashlib import blake2b
+
+TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 def uuid_text(digest: blake2b) -> str:
@@ -22,3 +25,10 @@ def derived_id(*parts: str) -> str:
 def prediction_id(tenant: str, model: str, slot: str, event_id: str) -> str:
     """Identity of one model version's score of one event in one slot (champion, shadow:NAME, ...)."""
     return derived_id(tenant, model, slot, event_id)
+
+
+def name_fault(name: str, limit: int) -> str | None:
+    """What is wrong with a name that may stand in a key of at most `limit` bytes; None for a good one."""
+    if name and name.isprintable() and "|" not in name and len(name.encode()) <= limit and name.strip() == name:
+        return None
+    return f"must be 1 to {limit} bytes of printable text without | or spaces around it, not {name[:limit]!r}"

@@ -1,12 +1,12 @@
 """The host metrics: names, units, sensible ranges, and how their values are written for people."""
 
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+from models.identity import TENANT, name_fault
+
 HOST_BYTES = 200
 EXTRA_BYTES = 64
 EVENT_ID_BYTES = 128
@@ -77,13 +77,6 @@ def fault(event: Mapping[str, Any]) -> str | None:
         if not -LARGEST <= value <= LARGEST:
             return f"extra[{name!r}] must be finite, not {value}"
     return None
-
-
-def name_fault(name: str, limit: int) -> str | None:
-    """What is wrong with the name of a host, an event or a custom metric, to follow its field; None for nothing."""
-    if name and name.isprintable() and "|" not in name and len(name.encode()) <= limit and name.strip() == name:
-        return None
-    return f"must be 1 to {limit} bytes of printable text without | or spaces around it, not {name[:limit]!r}"
 
 
 def show(metric: str, value: float) -> str:

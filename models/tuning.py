@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from models.alerts import DAY_MS, HOUR_MS
-from models.metrics import EXTRA_BYTES, HOST_BYTES, name_fault
+from models.identity import name_fault
+from models.metrics import EXTRA_BYTES, HOST_BYTES
 
 FACTOR = "surprise_factor"
 """The family of settings that holds the factor of each scope; see models.control."""

@@ -11,16 +11,24 @@ from importlib.resources import files
 from math import isfinite
 from typing import Any, TypeVar
 
-from models import metrics
-from schemas.topics import EVENTS_METRICS, Topic
+from models import attendance, metrics
+from models.identity import TENANT
+from schemas import topics
+from schemas.topics import Topic
 
-TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 NAME_LIMIT = 512  # characters of an id or a field of the key
 LONG = 1 << 63
 INT = 1 << 31
 
-FAULTS = {EVENTS_METRICS.name: metrics.fault}
-"""What a domain demands of its events beyond the types of the schema, by topic."""
+FAULTS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
+    topics.EVENTS_METRICS.name: metrics.fault,
+    topics.EVENTS_ATTENDANCE.name: attendance.event_fault,
+    topics.OUTCOMES_ATTENDANCE.name: attendance.outcome_fault,
+    topics.CONTROL_SITES.name: attendance.site_fault,
+    topics.CONTROL_CALENDARS.name: attendance.calendar_fault,
+    topics.CONTROL_ROSTERS.name: attendance.roster_fault,
+}
+"""What a domain demands of its records beyond the types of the schema, by topic."""
 
 
 class Rejected(ValueError):

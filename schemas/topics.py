@@ -60,6 +60,24 @@ EVENTS_METRICS = Topic(
     doc="Samples of hosts' metrics, from collectors and upstream systems.",
     inbound=True,
 )
+EVENTS_ATTENDANCE = Topic(
+    name="events.attendance",
+    schema="events.attendance",
+    key=("person_id",),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=14 * DAY_MS,
+    doc="Check-ins and check-outs of people at sites, from upstream systems.",
+)
+OUTCOMES_ATTENDANCE = Topic(
+    name="outcomes.attendance",
+    schema="outcomes.attendance",
+    key=("person_id",),
+    time="decided_at",
+    id="outcome_id",
+    retention_ms=30 * DAY_MS,
+    doc="Verdicts of supervisors on check-ins and check-outs.",
+)
 PREDICTIONS_ANOMALY = Topic(
     name="predictions.anomaly",
     schema="predictions.anomaly",
@@ -186,10 +204,35 @@ CONTROL_AUDIT = Topic(
 CONTROL: tuple[Topic, ...] = (CONTROL_FLAGS, CONTROL_THRESHOLDS)
 """The topics of settings, which workers follow."""
 
+
+def _reference(name: str, key: tuple[str, ...], doc: str, partitions: int | None = 1) -> Topic:
+    """A topic of reference data, which upstream systems write: the newest record of each key holds."""
+    return Topic(
+        name=f"control.{name}",
+        schema=f"control.{name}",
+        key=key,
+        time="updated_at",
+        id=None,
+        retention_ms=None,
+        partitions=partitions,
+        doc=doc,
+    )
+
+
+CONTROL_SITES = _reference("sites", ("site_id",), "Sites: where they are, their time zone and country.")
+CONTROL_CALENDARS = _reference("calendars", (), "Weekends and own holidays, by tenant.")
+# As many partitions as events.attendance: a person's roster lies beside the person's events.
+CONTROL_ROSTERS = _reference("rosters", ("person_id",), "Sites at which each person may work.", partitions=None)
+
+REFERENCE: tuple[Topic, ...] = (CONTROL_SITES, CONTROL_CALENDARS, CONTROL_ROSTERS)
+"""The topics of reference data of the attendance domain."""
+
 CATALOGUE: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         EVENTS_METRICS,
+        EVENTS_ATTENDANCE,
+        OUTCOMES_ATTENDANCE,
         PREDICTIONS_ANOMALY,
         ALERTS_CANDIDATES,
         COMMANDS_ALERTS,
@@ -202,5 +245,6 @@ CATALOGUE: dict[str, Topic] = {
         CONTROL_COMMANDS,
         *CONTROL,
         CONTROL_AUDIT,
+        *REFERENCE,
     )
 }

@@ -14,6 +14,7 @@ COMMANDS = {
     "sink": "Write the output topics to ClickHouse.",
     "collect": "Sample this host's metrics and publish them.",
     "replay": "Publish the events of a file.",
+    "simulate": "Make events of sites and people with a known truth.",
     "detect": "Run a detector over a series and draw the result.",
     "train": "Train a model and store it as a signed version.",
     "models": "List, show and verify stored models; make the keys that sign them.",

@@ -3,6 +3,7 @@
 from typing import Any
 
 HOST: dict[str, Any] = {"tenant_id": "acme", "event_id": "e-1"}
+PERSON = {"person_id": "p-1"}
 NAMES = "cpu_percent memory_percent disk_read_bytes_per_s disk_write_bytes_per_s db_connections db_query_ms"
 METRICS = dict.fromkeys([*NAMES.split(), "queue_depth", "request_latency_ms", "error_rate"], 0.25)
 EVIDENCE = {"value": 99.5, "expected": 31.0}
@@ -49,6 +50,55 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "held_out": False,
         "fallback_reason": "no model",
         "scored_by": "stream",
+    },
+    "events.attendance": {
+        **HOST,
+        **PERSON,
+        "site_id": "berlin-1",
+        "kind": "CHECK_IN",
+        "occurred_at": 1_700_000_000_123,
+        "latitude": 52.516275,
+        "longitude": 13.377704,
+        "gps_accuracy_m": 8.5,
+        "fix_age_s": 2.5,
+        "mock_location": False,
+        "scheduled_start": 1_700_000_100_000,
+        "face_confidence": 0.93,
+        "face_matched": True,
+        "device_id": "d-1",
+        "allowed_sites": ["berlin-1", "berlin-2"],
+    },
+    "outcomes.attendance": {
+        **HOST,
+        **PERSON,
+        "outcome_id": "o-1",
+        "verdict": "fraud",
+        "decided_by": "jane",
+        "decided_at": 1_700_000_200_000,
+        "reason": "not seen on site",
+    },
+    "control.sites": {
+        "tenant_id": "acme",
+        "site_id": "berlin-1",
+        "latitude": 52.5163,
+        "longitude": 13.3777,
+        "radius_m": 120.0,
+        "timezone": "Europe/Berlin",
+        "country": "DE",
+        "subdivision": "BE",
+        "updated_at": 1_690_000_000_000,
+    },
+    "control.calendars": {
+        "tenant_id": "acme",
+        "weekend_days": [5, 6],
+        "holidays": ["2026-12-24"],
+        "updated_at": 1_690_000_000_000,
+    },
+    "control.rosters": {
+        "tenant_id": "acme",
+        **PERSON,
+        "allowed_sites": ["berlin-1"],
+        "updated_at": 1_690_000_000_000,
     },
     "alerts.candidates": {
         **HOST,

@@ -61,6 +61,11 @@ def test_fingerprint_is_that_of_the_specification() -> None:
     ("topic", "key"),
     [
         (topics.EVENTS_METRICS, b"acme|web-1"),
+        (topics.EVENTS_ATTENDANCE, b"acme|p-1"),
+        (topics.OUTCOMES_ATTENDANCE, b"acme|p-1"),
+        (topics.CONTROL_SITES, b"acme|berlin-1"),
+        (topics.CONTROL_CALENDARS, b"acme"),
+        (topics.CONTROL_ROSTERS, b"acme|p-1"),
         (topics.PREDICTIONS_ANOMALY, b"acme|web-1"),
         (topics.ALERTS_CANDIDATES, b"acme"),
         (topics.ALERTS, b"acme"),

@@ -20,10 +20,11 @@ from producers.publish import Publisher
 from producers.records import epoch_ms, reader
 from producers.replay import BadLine, Change, NotAcknowledged, Replay, Summary, latest
 from producers.tables import FileError, Line, lines
-from schemas.topics import CATALOGUE, EVENTS_METRICS, Topic
+from schemas.topics import CATALOGUE, EVENTS_METRICS, REFERENCE, Topic
 from watchfloor.settings import Settings
 
-INPUTS = [name for name in CATALOGUE if name.startswith(("events.", "outcomes."))]
+EVENTS = [name for name in CATALOGUE if name.startswith("events.")]
+INPUTS = [*EVENTS, *(name for name in CATALOGUE if name.startswith("outcomes.")), *(topic.name for topic in REFERENCE)]
 LIMIT_S = 15.0
 BAD_FILE, BAD_LINE, NO_KAFKA, STOPPED = 2, 3, 4, 130
 
@@ -102,6 +103,8 @@ def command(
     topic, settings = CATALOGUE[name], Settings()
     if shift_to_now and end_at is not None:
         raise click.UsageError("--shift-to-now and --end-at exclude each other")
+    if (shift_to_now or end_at is not None) and name not in EVENTS:
+        raise click.UsageError(f"only events can be moved in time; {name} names what has an id and a time already")
     if host is not None and "host" not in reader(topic).fields:
         raise click.UsageError(f"{name} has no host")
     stop = threading.Event()

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from models.anomaly.forest_artifact import describe, pack, unpack
 from models.anomaly.forest_trainer import LEAST, LONGEST_MS, MOST, TooFewSamples, train
 from models.anomaly.history import History, together
-from models.metrics import TENANT
+from models.identity import TENANT
 from models.registry import Manifest, Place, Registry, Signer, version_at
 from producers.replay import BadLine
 from producers.tables import FileError
