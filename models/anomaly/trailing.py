@@ -19,10 +19,10 @@ MINUTES = 60
 LEAST = 30
 """Samples that are kept however old they are, and before which nothing is said."""
 
-PAGE = 4
+PAGE = 8
 """Minutes that are stored together."""
 
-PAGES = 16
+PAGES = 9
 """Room for MINUTES and a page: there are never more, as a minute beyond is kept only for the sake of LEAST samples."""
 
 CELL_MS = 4000
