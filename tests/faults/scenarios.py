@@ -200,7 +200,7 @@ def clock_jumps(stage: Stage) -> None:
 
 
 PROBES = 2_000
-PATIENCE_MS = 180_000
+PATIENCE_MS = 900_000
 
 
 def hour_away(stage: Stage) -> None:
