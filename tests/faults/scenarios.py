@@ -134,13 +134,18 @@ def database_away(seconds: float) -> Callable[[Stage], None]:
     return script
 
 
+FLOOD = "PoisonFloodError"
+
+
 def planted_bug(stage: Stage) -> None:
     """A release whose agent raises over every record is rolled out to a worker, restarted once, and mended."""
     for _ in range(2):
+        before = stage.cluster.processes["worker-0"].said(FLOOD)
         stage.cluster.processes["worker-0"].stop()
         stage.start_worker("worker-0", **{BUG: "yes"})
         stage.note("bug rolled out", counted=False)
-        stage.rest(12, 15)
+        stage.wait_said("worker-0", FLOOD, before + 1)
+        stage.rest(6, 8)
     stage.cluster.processes["worker-0"].stop()
     stage.start_worker("worker-0")
     stage.note("bug removed")
@@ -200,7 +205,7 @@ def clock_jumps(stage: Stage) -> None:
 
 
 PROBES = 2_000
-PATIENCE_MS = 180_000
+PATIENCE_MS = 900_000
 
 
 def hour_away(stage: Stage) -> None:

@@ -130,11 +130,19 @@ class Stage:
 
     # -- waiting ------------------------------------------------------------------------------------------
 
-    def wait_recovered(self, within: float = 120.0) -> None:
+    def wait_recovered(self, within: float = 300.0) -> None:
         """Wait until every partition has new outputs since the last fault; a scenario judges, this only paces."""
         fault = self.faults[-1]
         try:
             until(lambda: self.watch.recovery(fault) is not None, within, f"output after {fault.kind}")
+        except TimeoutError as error:
+            self.remarks.append(str(error))
+
+    def wait_said(self, name: str, words: str, times: int, within: float = 120.0) -> None:
+        """Wait until a process has logged these words so often; that it never did is a remark."""
+        process = self.cluster.processes[name]
+        try:
+            until(lambda: process.said(words) >= times, within, f"{words} from {name}")
         except TimeoutError as error:
             self.remarks.append(str(error))
 
