@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 from models import metrics
 from models.alerts import MINUTE_MS
-from models.anomaly import detector, panel, static_limit
+from models.anomaly import detector, panel, standing, static_limit
 from models.anomaly.conformal import Calibration, mixed
 from models.anomaly.novelty import Novelty
 from models.anomaly.panel import Panel
@@ -36,7 +36,7 @@ JUDGES = (Novelty.name, *panel.NAMES)
 UNSCORED = (0.0,) * len(JUDGES)
 
 HEAD, REPEAT, JOURNAL, NAME, NOVELTY, STATIC, RUN = b"h", b"i", b"j", b"n", b"d", b"s", b"r"
-PANEL, CALIBRATION = b"e", b"c"
+PANEL, CALIBRATION, STANDING = b"e", b"c", b"t"
 _HEAD = struct.Struct(">qQQIIHB")
 _SLOT = struct.Struct(">H")
 _TIME = struct.Struct(">q")
@@ -57,23 +57,27 @@ class Watch:
         slot: number of the metric in the host's state; the nine come first, in their order.
         scores: of the last sample, by JUDGES; novelty's, which decides, to four digits as it is told.
         passed: score of the static limit of the last sample, 0 without a limit.
+        stands: score of the standing value, which decides what pages once the series is known, to four digits.
         runs: by (kind of alert, direction).
     """
 
-    __slots__ = ("_touched", "limit", "name", "novelty", "panel", "passed", "runs", "scores", "slot")
+    __slots__ = ("_touched", "limit", "name", "novelty", "panel", "passed", "runs", "scores", "slot",
+                 "standing", "stands")  # fmt: skip
 
     def __init__(self, slot: int, name: str, read: Read) -> None:
         self.slot, self.name = slot, name
         place = bytes([slot])
         self.novelty = detector(name)
         self.novelty.load(within(NOVELTY + place, read))
+        self.standing = standing(name)
+        self.standing.load(within(STANDING + place, read))
         self.panel = Panel()
         self.panel.load(within(PANEL + place, read))
         self.limit = static_limit(name)
         if self.limit is not None:
             self.limit.load(within(STATIC + place, read))
         self.scores = UNSCORED
-        self.passed = 0.0
+        self.passed = self.stands = 0.0
         self.runs: dict[tuple[str, str], Run] = {}
         self._touched: set[tuple[str, str]] = set()
         for what, code in RUN_CODES.items():
@@ -102,8 +106,9 @@ class Watch:
     def see(self, time: int, value: float) -> None:
         """Let every detector see a sample, for the first time or again from the journal."""
         if not -LARGEST < value < LARGEST:
-            self.scores, self.passed = UNSCORED, 0.0
+            self.scores, self.passed, self.stands = UNSCORED, 0.0, 0.0
             return
+        self.stands = round(self.standing.update_ms(time, value), DIGITS)
         novelty = round(self.novelty.update_ms(time, value), DIGITS)
         self.scores = (novelty, *self.panel.judge(time, value))
         if self.limit is not None:
@@ -113,6 +118,7 @@ class Watch:
         """What changed in the detectors since the last checkpoint."""
         place = bytes([self.slot])
         out = under(NOVELTY + place, self.novelty.changes()) + under(PANEL + place, self.panel.changes())
+        out += under(STANDING + place, self.standing.changes())
         if self.limit is not None:
             out += under(STATIC + place, self.limit.changes())
         return out

@@ -1,6 +1,6 @@
 """The metrics agent: samples of hosts in; a prediction for each, and candidates for alerts, out.
 
-Novelty, static limits and silence open alerts; the rest of the way is the alert agent's (streams.alerts).
+What stands out, static limits and silence open alerts; the rest of the way is the alert agent's (streams.alerts).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +29,9 @@ BREACH = 0.5
 
 FAR = 2.0
 """A value is far out beyond so many half-widths of the usual range: one in twenty calm values is beyond one."""
+
+EARLY = 0.9
+"""Until a series is known, only what is so new, and far out, opens an alert: its first night is news, too."""
 
 Event = Mapping[str, Any]
 Findings = Mapping[str, Finding]
@@ -162,7 +165,7 @@ def measured(event: Event) -> Iterator[tuple[str, float]]:
 
 
 def look(watch: Watch, host: str, value: float, detail: dict[str, float], rules: Rules) -> tuple[Findings, bool]:
-    """What the detectors that open alerts make of the value that a metric has just seen; scores go into `detail`.
+    """What opens or holds an alert about the value that a metric has just seen; scores go into `detail`.
 
     Returns:
         What fires, by kind of alert, and whether the novelty detector is still excited, firing or not.
@@ -170,18 +173,53 @@ def look(watch: Watch, host: str, value: float, detail: dict[str, float], rules:
     findings: dict[str, Finding] = {}
     novelty, excited = watch.scores[0], False
     if "novelty" not in rules.off:
+        threshold = rules.tuned.get(watch.name, rules.threshold)
         detail[f"{watch.name}/novelty"] = novelty
-        excited = novelty >= rules.tuned.get(watch.name, rules.threshold)
-    if excited:
-        found, far = novel(watch, host, value, novelty)
-        # During and after an excursion the detector stays excited; only what is out of the range again is news.
-        if far or not watch.excursion() or watch.fires(("metric_anomaly", found.direction)):
+        if watch.stands:
+            detail[f"{watch.name}/standing"] = watch.stands
+        excited = novelty >= threshold
+        found = stands(watch, host, value, threshold) if watch.standing.known else news(watch, host, value, threshold)
+        if found is not None:
             findings["metric_anomaly"] = found
     if watch.limit is not None and "static" not in rules.off:
         detail[f"{watch.name}/static"] = watch.passed
         if watch.passed >= BREACH:
             findings["metric_static"] = over_limit(watch.name, host, value, watch.passed, watch.limit)
     return findings, excited
+
+
+def stands(watch: Watch, host: str, value: float, threshold: float) -> Finding | None:
+    """Of a series that is known: a value that stands further out than ever, until it is half of the way back."""
+    score = watch.stands
+    # t / (1 + t) of half the ratio that makes the threshold.
+    if score < threshold / (2 - threshold):
+        return None
+    name, why = watch.name, watch.standing.explain()
+    direction, low, high = why["direction"], why["usual_low"], why["usual_high"]
+    if score < threshold and not watch.fires(("metric_anomaly", direction)):
+        return None
+    seen = (max if direction == "up" else min)(value, why["stands"])
+    expected = (low + high) / 2
+    return Finding(
+        direction=direction,
+        severity=severity_of(name, max(score, watch.scores[0]), abs(seen - expected)),
+        score=score,
+        expected=expected,
+        limit=None,
+        summary=f"{name} {show(name, seen)} on {host}: usual {show_range(name, low, high)} at this time of day",
+        evidence={key: why[key] for key in ("stands", "usual_low", "usual_high", "excess", "excess_limit")},
+    )
+
+
+def news(watch: Watch, host: str, value: float, threshold: float) -> Finding | None:
+    """Of a series that is not known yet: what is new to it and far out, until nothing is new any more."""
+    score = watch.scores[0]
+    if score < threshold:
+        return None
+    found, far = novel(watch, host, value, score)
+    if watch.fires(("metric_anomaly", found.direction)):
+        return found
+    return found if far and found.severity != "INFO" and score >= max(EARLY, threshold) else None
 
 
 def novel(watch: Watch, host: str, value: float, score: float) -> tuple[Finding, bool]:

@@ -16,8 +16,8 @@ from streams.runtime.timers import Timers
 KIND = "host_silent"
 NAME = b"silent"
 
-LEAST_MS = 5 * MINUTE_MS
-"""A host is not silent before this, however fast it samples."""
+LEAST_MS = 10 * MINUTE_MS
+"""A host is not silent before this, however fast it samples: a restart takes some minutes."""
 MOST_MS = 24 * HOUR_MS
 GAPS = 5
 """It is silent after so many of its usual gaps."""

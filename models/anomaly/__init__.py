@@ -14,10 +14,12 @@ from models.anomaly.novelty import Novelty
 from models.anomaly.parts import Parts, Read
 from models.anomaly.seasonal import Seasonal
 from models.anomaly.spike import Spike
+from models.anomaly.standing import Standing
 from models.anomaly.static import RULES, StaticLimit
 from models.anomaly.zscore import ZScore
+from models.metrics import BY_NAME
 
-__all__ = ["DETECTORS", "Detector", "Parts", "Read", "detector", "static_limit"]
+__all__ = ["DETECTORS", "Detector", "Parts", "Read", "detector", "standing", "static_limit"]
 
 
 class Detector(Protocol):
@@ -49,13 +51,20 @@ DETECTORS: Mapping[str, Callable[[], Detector]] = {
     "spike": Spike,
     "seasonal": Seasonal,
     "drift": Drift,
+    "standing": Standing,
 }
 """Every detector by name, ready for a series: what the contract suite and `watchfloor detect` go through."""
 
 
 def detector(metric: str | None = None) -> Novelty:
-    """The detector that pages, for a new series. Its settings are the same for every metric."""
+    """The detector of what is new, for a new series. Its settings are the same for every metric."""
     return Novelty()
+
+
+def standing(metric: str) -> Standing:
+    """What decides which anomalies of a metric page, for a new series; of a custom metric no distance is too small."""
+    known = BY_NAME.get(metric)
+    return Standing(known.steps[0] if known else 0.0)
 
 
 def static_limit(metric: str) -> StaticLimit | None:

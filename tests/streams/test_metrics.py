@@ -365,6 +365,39 @@ def test_a_second_burst_within_the_echo_of_the_first_is_told() -> None:
     ]
 
 
+WEEK = 8 * 288
+
+# cpu_percent from the ninth day on, where 20 is usual; (sample, phase) of what is told
+KNOWN = {
+    "one sample is over at once": ([95.0], []),
+    "two in a row": ([95.0, 95.0], [(1, "firing"), (6, "clear")]),
+    "three of five": ([45.0, 20.0, 45.0, 20.0, 45.0], [(4, "firing"), (9, "clear")]),
+    "held until half of the way back": (
+        [60.0, 60.0, 60.0, 24.7, 24.7, 24.7, 24.7],
+        [*((at, "firing") for at in range(1, 9)), (13, "clear")],
+    ),
+    "new, but too small to matter": ([24.5] * 20, []),
+}
+
+
+@pytest.mark.parametrize(("values", "expected"), KNOWN.values(), ids=KNOWN.keys())
+def test_of_a_known_host_only_what_stands_out_is_told(values: list[float], expected: list[tuple[int, str]]) -> None:
+    chance = random.Random(4)
+    usual = [20 + chance.gauss(0, 1) for _ in range(WEEK + 30)]
+    usual[WEEK : WEEK + len(values)] = values
+    history = [sample(n, at_ms=n * 300 * SECOND, cpu_percent=value) for n, value in enumerate(usual)]
+    told = [each for each in candidates(play(history)) if each["event_time"] >= NOON + WEEK * 300 * SECOND]
+    found = [((each["event_time"] - NOON) // (300 * SECOND) - WEEK, each["phase"]) for each in told]
+    assert found == expected
+    for each in told:
+        if each["phase"] == "firing":
+            assert each["score"] < 0.5 or each["severity"] in ("WARNING", "HIGH", "CRITICAL")
+            assert re.fullmatch(
+                r"cpu_percent [\d.]+ % on web-1: usual 1\d[\d.]*-2\d[\d.]* % at this time of day", each["summary"]
+            )
+            assert {"stands", "excess", "excess_limit"} < each["evidence"].keys()
+
+
 def hosts(seed: int, count: int) -> list[dict[str, Any]]:
     """Samples of four hosts of two tenants, with gaps, bursts, repeats, conflicts, late and poisonous ones."""
     chance = random.Random(seed)

@@ -43,13 +43,13 @@ def silent(outcome: Outcome) -> list[tuple[str, str, float]]:
 
 def test_a_host_that_stops_is_noticed_by_the_others_records() -> None:
     outcome = play(every(MINUTE, 30 * MINUTE), every(MINUTE, HOUR, **OTHER))
-    assert silent(outcome) == [("web-1", "firing", 34)]
+    assert silent(outcome) == [("web-1", "firing", 39)]
     (told,) = [each for each in candidates(outcome) if each["kind"] == KIND]
     assert told["summary"] == "web-1 has sent nothing since 2026-09-21 14:43:00 UTC: a sample every 60 s is usual"
-    assert told["evidence"] == {"usual_gap_s": 60.0, "silent_after_s": 300.0}
+    assert told["evidence"] == {"usual_gap_s": 60.0, "silent_after_s": 600.0}
 
 
-@pytest.mark.parametrize(("tick", "expected"), [(LEAST_MS - 1, []), (LEAST_MS, [("web-1", "firing", 5)])])
+@pytest.mark.parametrize(("tick", "expected"), [(LEAST_MS - 1, []), (LEAST_MS, [("web-1", "firing", 10)])])
 def test_where_nobody_sends_time_alone_tells(tick: int, expected: list[object]) -> None:
     assert silent(play(sent(0), tick=tick)) == expected
 
@@ -57,7 +57,7 @@ def test_where_nobody_sends_time_alone_tells(tick: int, expected: list[object]) 
 def test_the_next_sample_clears_it() -> None:
     outcome = play(every(MINUTE, 30 * MINUTE), every(MINUTE, HOUR, 50 * MINUTE), every(MINUTE, 2 * HOUR, **OTHER))
     assert silent(outcome) == [
-        ("web-1", "firing", 34), ("web-1", "clear", 50), ("web-1", "firing", 64 + outcome_gap() - 5),
+        ("web-1", "firing", 39), ("web-1", "clear", 50), ("web-1", "firing", 59 + outcome_gap()),
     ]  # fmt: skip
 
 

@@ -50,7 +50,8 @@ class QuietType(click.ParamType):
     default="novelty",
     show_default=True,
     help="novelty: what is new for this series. static: over 95 for 5 minutes, as for CPU. zscore, iqr, spike: out of "
-    "the last hour. seasonal: off this time of the week. drift: the last day unlike the week before.",
+    "the last hour. seasonal: off this time of the week. drift: the last day unlike the week before. "
+    "standing: further out than ever at this time of day, after a week.",
 )
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="A score from here on fires."
