@@ -30,9 +30,6 @@ BREACH = 0.5
 FAR = 2.0
 """A value is far out beyond so many half-widths of the usual range: one in twenty calm values is beyond one."""
 
-EARLY = 0.9
-"""Until a series is known, only what is so new, and far out, opens an alert: its first night is news, too."""
-
 Event = Mapping[str, Any]
 Findings = Mapping[str, Finding]
 """What fires on one metric, by kind of alert."""
@@ -212,14 +209,15 @@ def stands(watch: Watch, host: str, value: float, threshold: float) -> Finding |
 
 
 def news(watch: Watch, host: str, value: float, threshold: float) -> Finding | None:
-    """Of a series that is not known yet: what is new to it and far out, until nothing is new any more."""
+    """Of a series that is not known yet: what is new to it."""
     score = watch.scores[0]
     if score < threshold:
         return None
     found, far = novel(watch, host, value, score)
-    if watch.fires(("metric_anomaly", found.direction)):
+    # During and after an excursion the detector stays excited; only what is out of the range again is news.
+    if far or not watch.excursion() or watch.fires(("metric_anomaly", found.direction)):
         return found
-    return found if far and found.severity != "INFO" and score >= max(EARLY, threshold) else None
+    return None
 
 
 def novel(watch: Watch, host: str, value: float, score: float) -> tuple[Finding, bool]:

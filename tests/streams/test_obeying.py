@@ -133,12 +133,12 @@ def test_the_end_of_an_alert_is_told_although_it_is_only_observed() -> None:
 
 def test_a_silent_host_that_is_only_observed_raises_nothing() -> None:
     source = records(sample(n, cpu_percent=10.0) for n in range(20))
-    tick = at(24) + 1000
+    tick = at(29) + 1000
     silent = candidates(run(METRICS, source, tick=tick))
     assert [each["kind"] for each in silent] == ["host_silent"]
     assert candidates(run(METRICS, source, tick=tick, control=says(observing(0, "true", 0)))) == []
     # The deadline counts, not the time at which it was noticed.
-    late = says(observing(0, "true", 24) | {"valid_from": at(24) + 1})
+    late = says(observing(0, "true", 29) | {"valid_from": at(29) + 1})
     assert candidates(run(METRICS, source, tick=tick, control=late)) == silent
 
 
