@@ -54,6 +54,7 @@ KINDS: dict[str, Kind] = {
             "metric_static", ("WARNING", "CRITICAL"), "noc", "docs/alerts.md#metric_static", inhibited_by="host_silent"
         ),
         Kind("host_silent", ("HIGH",), "noc", "docs/alerts.md#host_silent"),
+        Kind("artifact_refused", ("CRITICAL",), "noc", "docs/alerts.md#artifact_refused", about="model"),
     )
 }
 

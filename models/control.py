@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from models.anomaly import DETECTORS
 from models.identity import TENANT
+from models.registry import activation
 from models.tuning import FACTOR, Scope
 from schemas import topics
 
@@ -20,7 +21,7 @@ EVERYONE = "*"
 Value = bool | int | float | str
 
 MOST_TEXT = 100
-"""Characters of a value as JSON text."""
+"""Characters of a value as JSON text, as a rule."""
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 WHO_PAUSES = re.compile(r"all|[a-z][a-z0-9_-]*(/[0-9]+)?")
@@ -47,6 +48,8 @@ class Setting:
         at_once: a change holds for every record from then on, whatever the record's timestamp.
         scope: where it is a family of settings, one for each scope of a tenant: reads the scope, which stands behind
             the family's name and a "|", and raises ValueError.
+        of_tenant: it exists for single tenants alone.
+        most: characters of a value as JSON text.
     """
 
     name: str
@@ -60,12 +63,14 @@ class Setting:
     everyone: bool = False
     at_once: bool = False
     scope: Callable[[str], object] | None = None
+    of_tenant: bool = False
+    most: int = MOST_TEXT
 
     def read(self, text: str) -> Value:
         """The value that a JSON text means. Raises InvalidValue."""
         kind = type(self.default)
         try:
-            value: object = json.loads(text) if len(text) <= MOST_TEXT else None
+            value: object = json.loads(text) if len(text) <= self.most else None
         except ValueError:
             value = None
         if self.pattern is not None:
@@ -149,6 +154,7 @@ SETTINGS: dict[str, Setting] = {
             high=2.0,
             unit="times",
             scope=Scope.read,
+            of_tenant=True,
         ),
         Setting(
             "dead_letter_limit",
@@ -168,6 +174,23 @@ SETTINGS: dict[str, Setting] = {
             "From 20 dead letters within 5 minutes on, a larger share of the records than this pauses their partition.",
             low=0.0,
             high=1.0,
+            everyone=True,
+            at_once=True,
+        ),
+        Setting(
+            activation.ACTIVE,
+            topics.CONTROL_MODELS.name,
+            "",
+            "Which stored version of a model serves: active|MODEL|SLOT, or active|MODEL|SLOT|SUBJECT for one host; its "
+            "value is TENANT/SUBJECT/VERSION, as in the folder of models, or none; see `watchfloor models activate`.",
+            pattern=activation.VALUE,
+            scope=activation.Post.read,
+            most=500,
+        ),
+        _flag(
+            "models_off",
+            False,
+            "No trained model serves anywhere; the documented heuristics score until it is lifted.",
             everyone=True,
             at_once=True,
         ),

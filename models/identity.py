@@ -5,6 +5,9 @@ from hashlib import blake2b
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
+PLATFORM = "_platform"
+"""Tenant of alerts about what concerns all tenants; events cannot have this name."""
+
 
 def uuid_text(digest: blake2b) -> str:
     """A 128-bit digest written as a UUID."""

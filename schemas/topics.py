@@ -190,6 +190,7 @@ def _control(name: str, doc: str) -> Topic:
 
 CONTROL_FLAGS = _control("flags", "What is switched on, by tenant: every version.")
 CONTROL_THRESHOLDS = _control("thresholds", "Limits and budgets, by tenant: every version.")
+CONTROL_MODELS = _control("models", "Which version of a model serves, by tenant: every version of the setting.")
 CONTROL_AUDIT = Topic(
     name="control.audit",
     schema="control.audit",
@@ -201,7 +202,7 @@ CONTROL_AUDIT = Topic(
     doc="What came of every command: the answer, and the audit trail.",
 )
 
-CONTROL: tuple[Topic, ...] = (CONTROL_FLAGS, CONTROL_THRESHOLDS)
+CONTROL: tuple[Topic, ...] = (CONTROL_FLAGS, CONTROL_THRESHOLDS, CONTROL_MODELS)
 """The topics of settings, which workers follow."""
 
 

@@ -2,13 +2,14 @@
 
 import gc
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import faust
 
 from schemas import topics
 from streams.runtime.agent import Agent
+from streams.runtime.control import Control
 from streams.runtime.engine import Engine, follow
 from streams.runtime.follower import Follower
 from streams.runtime.metrics import Metrics
@@ -25,8 +26,9 @@ def build(
     session_timeout_ms: int = 10_000,
     data: Path = Path(".watchfloor/faust"),
     metrics: Metrics | None = None,
+    prepare: Callable[[Control], Awaitable[None]] | None = None,
 ) -> faust.App:
-    """An app that runs `agents`; see `streams.runtime.engine.Engine` for the arguments.
+    """An app that runs `agents`; see `streams.runtime.engine.Engine` and, for `prepare`, `Follower` for the arguments.
 
     All agents that read settings share one follower.
     """
@@ -45,7 +47,7 @@ def build(
     metrics = metrics or Metrics()
     follower = None
     if defaults := {place: default for agent in agents for place, default in agent.settings.items()}:
-        follower = follow(app, Follower(servers, topics.CONTROL, prefix=prefix, defaults=defaults))
+        follower = follow(app, Follower(servers, topics.CONTROL, prefix=prefix, defaults=defaults, prepare=prepare))
     for agent in agents:
         Engine(
             app,

@@ -145,7 +145,7 @@ def check(command: Command) -> Setting:
         )
     if setting.everyone and tenant != EVERYONE:
         raise Refused("InvalidTenant", f"{name} is for all tenants alike: tenant_id must be *, not {tenant!r}")
-    if setting.scope is not None and tenant == EVERYONE:
+    if setting.of_tenant and tenant == EVERYONE:
         raise Refused("InvalidTenant", f"{name} is of one tenant: tenant_id must not be *")
     for field, most in MOST_TEXT.items():
         if not command[field].strip() or len(command[field]) > most:

@@ -4,22 +4,27 @@ What stands out, static limits and silence open alerts; the rest of the way is t
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 from models import metrics
 from models.alerts import RANK, fingerprint
+from models.anomaly import forest_artifact
 from models.anomaly.severity import RISK, severity_of
 from models.anomaly.static import StaticLimit
 from models.control import DEFAULTS, DETECTOR_FLAGS
 from models.identity import derived_id, prediction_id
 from models.metrics import show, show_range
+from models.registry.activation import Post
 from schemas import topics
 from streams import evidence, silence
+from streams.evidence import Together
 from streams.host_state import EXTRA_LIMIT, HostState, Watch
 from streams.repeats import Seen
 from streams.runs import Finding, Run
 from streams.runtime import Agent, Control, Due, Frame
+from streams.serving import NO_MODELS, Models, Serving, serving
 from streams.tuned import NOWHERE, thresholds
 
 MODEL, VERSION, SLOT = "anomaly", "novelty-1", "champion"
@@ -81,7 +86,7 @@ class Rules(NamedTuple):
         return [each for each in candidates if each and not (self.observe_only and each["phase"] == "firing")]
 
 
-def process(frame: Frame) -> None:
+def process(frame: Frame, models: Models = NO_MODELS) -> None:
     predictions: list[dict[str, Any]] = []
     candidates: list[dict[str, Any]] = []
     for moment in frame.timeline():
@@ -111,10 +116,16 @@ def process(frame: Frame) -> None:
         else:
             found = [silence.heard(frame.timers, key, event, host.newest, moment.clock)]
             host.newest = event["occurred_at"]
-            predictions.append(score(host, event, found, rules))
+            together = Together(event, partial(forest, frame.control, models, event, record.timestamp))
+            predictions.append(score(host, event, found, rules, together))
             candidates += rules.allow(found)
     frame.send(topics.PREDICTIONS_ANOMALY, predictions)
     frame.send(topics.ALERTS_CANDIDATES, candidates)
+
+
+def forest(control: Control, models: Models, event: Event, time: int) -> Serving:
+    """The isolation forest that serves a sample: its host's, else its tenant's, else that of all."""
+    return serving(control, models, Post(forest_artifact.NAME, event["host"]), event["tenant_id"], time)
 
 
 def content(event: Event) -> str:
@@ -122,7 +133,9 @@ def content(event: Event) -> str:
     return repr((event["occurred_at"], _nine(event), sorted(event["extra"].items())))
 
 
-def score(host: HostState, event: Event, candidates: list[dict[str, Any] | None], rules: Rules) -> dict[str, Any]:
+def score(
+    host: HostState, event: Event, candidates: list[dict[str, Any] | None], rules: Rules, together: Together
+) -> dict[str, Any]:
     """Score and learn one sample; its prediction. What the alert agent should hear is added to `candidates`."""
     time = event["occurred_at"]
     detail: dict[str, float] = {}
@@ -138,11 +151,11 @@ def score(host: HostState, event: Event, candidates: list[dict[str, Any] | None]
         watch.see(time, value)
         findings, excited = look(watch, event["host"], value, detail, rules)
         if findings or watch.runs:
-            evidence.add(findings, watch, host.calibration, rules.off)
+            evidence.add(findings, watch, host.calibration, rules.off, together)
             candidates += tell(watch, event, value, findings, excited)
             firing += findings.values()
     host.note(time, seen)
-    fallback = None
+    fallback = together.refused
     if unscored:
         fallback = f"custom metrics past the limit of {EXTRA_LIMIT} per host were not scored: {', '.join(unscored)}"
     made = prediction(event, detail, firing, fallback[:1000] if fallback else None, rules)
@@ -373,11 +386,16 @@ def prediction(
     }
 
 
-METRICS = Agent(
-    name="metrics",
-    inputs=(topics.EVENTS_METRICS,),
-    outputs=(topics.PREDICTIONS_ANOMALY, topics.ALERTS_CANDIDATES),
-    process=process,
-    timers=True,
-    settings=DEFAULTS,
-)
+def agent(models: Models = NO_MODELS) -> Agent:
+    """The agent with the models that its worker loads."""
+    return Agent(
+        name="metrics",
+        inputs=(topics.EVENTS_METRICS,),
+        outputs=(topics.PREDICTIONS_ANOMALY, topics.ALERTS_CANDIDATES),
+        process=partial(process, models=models),
+        timers=True,
+        settings=DEFAULTS,
+    )
+
+
+METRICS = agent()

@@ -1,8 +1,15 @@
 """Every agent of the pipeline, in the order of the data's way."""
 
+from streams import metrics
 from streams.alerts import ALERTS
 from streams.control import CONTROL
-from streams.metrics import METRICS
 from streams.runtime import Agent
+from streams.serving import NO_MODELS, Models
 
-AGENTS: tuple[Agent, ...] = (METRICS, ALERTS, CONTROL)
+
+def agents(models: Models = NO_MODELS) -> tuple[Agent, ...]:
+    """All agents, those that use trained models with what their worker loads."""
+    return (metrics.agent(models), ALERTS, CONTROL)
+
+
+AGENTS = agents()

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
         default=None,
         description="Where models are stored: a folder, or an address that fsspec knows. HOME/models without it.",
     )
+    model_memory_mb: int = Field(
+        default=1024, ge=1, description="Memory of a worker's loaded models; those not used longest are given up."
+    )
     signing_key: Path = Field(
         default=Path("~/.config/watchfloor/signing-key.pem"),
         description="Private key that signs models, where they are trained; keep it out of HOME.",

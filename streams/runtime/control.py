@@ -7,7 +7,7 @@ them all.
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Self
 
@@ -137,6 +137,12 @@ class Control:
     def scopes(self, topic: str, tenant: str, family: str) -> Sequence[str]:
         """Names of a family's settings (`family|scope`) that the tenant has versions of, in order."""
         return self._scopes.get((topic, tenant, family), ())
+
+    def family(self, topic: str, family: str) -> Iterator[tuple[str, str, tuple[Entry, ...]]]:
+        """Tenant, name and every kept version, the oldest first, of each setting of a family."""
+        for (where, tenant, name), versions in self._versions.items():
+            if where == topic and name.partition("|")[0] == family:
+                yield tenant, name, versions.all
 
     def after(self, rows: Iterable[Row]) -> Self:
         """This view with more records of the control topics taken in; in any order between topics.

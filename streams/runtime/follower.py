@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -36,14 +36,22 @@ class Follower:
         topics: the control topics, one partition each.
         prefix: before every topic name.
         defaults: see `Control`.
+        prepare: done with every view before it is handed out; it must end soon, and raise nothing.
     """
 
     def __init__(
-        self, servers: str, topics: Sequence[Topic], *, prefix: str = "", defaults: Mapping[tuple[str, str], Any]
+        self,
+        servers: str,
+        topics: Sequence[Topic],
+        *,
+        prefix: str = "",
+        defaults: Mapping[tuple[str, str], Any],
+        prepare: Callable[[Control], Awaitable[None]] | None = None,
     ) -> None:
         self.servers, self.prefix = servers, prefix
         self.control = Control(defaults)
         self._defaults = defaults
+        self._prepare = prepare
         self._topics = {TopicPartition(prefix + topic.name, 0): topic for topic in topics}
         self._source: AIOKafkaConsumer | None = None
         self._edge: AIOKafkaConsumer | None = None
@@ -155,7 +163,7 @@ class Follower:
             begin, _ = await kafka.bounds(self._source, each)
             self._source.seek(each, begin)
         asked = self._asked
-        self._show(Control(self._defaults).after(await self._read_on(self._source, self._edge)), asked)
+        await self._show(Control(self._defaults).after(await self._read_on(self._source, self._edge)), asked)
 
     async def _follow(self) -> None:
         failed, again = 0, ""
@@ -189,7 +197,7 @@ class Follower:
             if rows or asked > self._answered or loop.time() - checked > CHECK_INTERVAL_S:
                 rows += await self._read_on(source, edge)
                 checked = loop.time()
-                self._show(self.control.after(rows) if rows else self.control, asked)
+                await self._show(self.control.after(rows) if rows else self.control, asked)
 
     async def _read_on(self, source: AIOKafkaConsumer, edge: AIOKafkaConsumer) -> list[Row]:
         """What comes up to the present end of every topic.
@@ -214,12 +222,14 @@ class Follower:
     def _rows(self, fetched: Mapping[TopicPartition, Iterable[Any]]) -> list[Row]:
         return [(self._topics[each], record.key, record.value) for each, found in fetched.items() for record in found]
 
-    def _show(self, view: Control, asked: int) -> None:
+    async def _show(self, view: Control, asked: int) -> None:
         """Hand out a view, which answers those who had asked before it was read.
 
         Raises Halt when the view is older than the one before: then the topics are not what they were."""
         if view.offset < self.offset:
             raise Halt(f"the control topics end with command {view.offset} now: were they made anew?")
+        if self._prepare is not None and view is not self.control:
+            await self._prepare(view)
         self.control, self._answered, self._trouble = view, asked, None
         self._tell()
 

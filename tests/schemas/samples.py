@@ -249,6 +249,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "expires_at": 1_702_419_200_123,
     },
     "control.flags": {**ENTRY, "name": "observe_only", "value": "true"},
+    "control.models": {**ENTRY, "name": "active|fraud|champion", "value": '"*/@all/v20250131_060000"'},
     "control.thresholds": {**ENTRY, "name": "alert_budget", "value": "12"},
     "control.audit": {
         **CHANGE,

@@ -60,7 +60,7 @@ def test_wanted_covers_the_catalogue_and_the_changelogs() -> None:
     assert all(topic.config["min.insync.replicas"] == "2" for topic in topics)
     assert by_name["p.alerts"].config["retention.ms"] == "-1"
     compacted = {topic.name for topic in topics if topic.config["cleanup.policy"] == "compact"}
-    names = "changelog.metrics changelog.control control.flags control.thresholds"
+    names = "changelog.metrics changelog.control control.flags control.thresholds control.models"
     names += " control.sites control.calendars control.rosters"
     assert compacted == {f"p.{name}" for name in names.split()}
     assert not any("retention.ms" in by_name[name].config for name in compacted)

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from models.control import DEFAULTS, EVERYONE, SETTINGS, InvalidValue, is_scope, setting_of
-from producers.control import NoAnswer, ask
-from producers.control import command as make_command
+from producers import control as control_log
+from producers.control import NoAnswer
 from schemas import topics
 from streams.runtime import Halt
 from streams.runtime.control import Control, Entry
@@ -110,7 +110,7 @@ def get(name: str | None, tenant: str, as_json: bool) -> None:
 
     Of a family of settings, such as surprise_factor, those are shown that the tenant has; `surprise_factor|...` is one.
     """
-    control = _read(Settings())
+    control = read_control(Settings())
     now = int(time.time() * 1000)
     names: list[str] = []
     for each in [name] if name else SETTINGS:
@@ -191,7 +191,7 @@ def change(name: str, value: str, until: int | None, wait: float, as_json: bool,
     if until is not None and about["valid_from"] is not None:
         # It is to hold for so long, whenever it begins.
         until += max(0, about["valid_from"] - int(time.time() * 1000))
-    _ask(wait, as_json, action="set", name=name, value=text, expires_at=until, **about)
+    ask(wait, as_json, action="set", name=name, value=text, expires_at=until, **about)
 
 
 @command.command()
@@ -202,7 +202,7 @@ def undo(name: str, wait: float, as_json: bool, **about: Any) -> None:
 
     An undo can be undone. Exit codes as for `set`.
     """
-    _ask(wait, as_json, action="undo", name=name, value=None, **about)
+    ask(wait, as_json, action="undo", name=name, value=None, **about)
 
 
 @command.command()
@@ -214,7 +214,7 @@ def history(name: str, tenant: str, as_json: bool) -> None:
 
     Those that stopped holding more than 35 days ago are in the audit alone.
     """
-    entries = _read(Settings()).history(setting_of(name).topic, tenant, name)[::-1]
+    entries = read_control(Settings()).history(setting_of(name).topic, tenant, name)[::-1]
     if as_json:
         click.echo(json.dumps([told(entry) for entry in entries]))
         return
@@ -231,7 +231,7 @@ def history(name: str, tenant: str, as_json: bool) -> None:
     Console().print(table)
 
 
-def _read(settings: Settings) -> Control:
+def read_control(settings: Settings) -> Control:
     async def read() -> Control:
         follower = Follower(settings.kafka, topics.CONTROL, prefix=settings.prefix, defaults=DEFAULTS)
         try:
@@ -246,16 +246,16 @@ def _read(settings: Settings) -> Control:
         raise click.ClickException(f"Kafka at {settings.kafka}: {error or type(error).__name__}") from error
 
 
-def _ask(wait: float, as_json: bool, **about: Any) -> None:
+def ask(wait: float, as_json: bool, **about: Any) -> None:
     """Send a command, made of what `producers.control.command` takes, and show the answer."""
     settings = Settings()
     name, tenant = about["name"], about["tenant"]
-    own = _read(settings).history(setting_of(name).topic, tenant, name)
+    own = read_control(settings).history(setting_of(name).topic, tenant, name)
     if about["expected_version"] is None:
         about["expected_version"] = own[-1].version if own else 0
-    asked = make_command(**about)
+    asked = control_log.command(**about)
     try:
-        answer = ask(settings.kafka, asked, prefix=settings.prefix, limit_s=wait)
+        answer = control_log.ask(settings.kafka, asked, prefix=settings.prefix, limit_s=wait)
     except NoAnswer as error:
         message = (
             f"{error}. It stays queued and is judged when a worker runs the agent `control` (is `watchfloor up` "

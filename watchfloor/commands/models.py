@@ -3,6 +3,7 @@
 import getpass
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ from rich.table import Column, Table
 
 import watchfloor
 from models.registry import EVERYONE, ArtifactRefused, Manifest, NoSuchVersion, Place, Registry, Signer, trust
+from models.registry.activation import ACTIVE, CHAMPION, NOBODY, Post, value_of
+from streams.serving import FLAGS, MODELS, OFF
+from watchfloor.commands.control import ask, changing, moment, read_control
 from watchfloor.registry import READERS, in_words, open_registry
 from watchfloor.settings import Settings
 
+HOST = click.option("--host", "subject", default="", help="For this host alone.")
+SLOT = click.option("--slot", default=CHAMPION, show_default=True, help="champion, challenger or shadow:NAME.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -167,6 +173,124 @@ def keygen(name: str, no_trust: bool, as_json: bool) -> None:
     click.echo(f"Private key: {path} (mode 0600; keep it to yourself)")
     click.echo(f"Public key {key.id}" + ("" if no_trust else f", trusted here from now on ({trusted})") + ":")
     click.echo(key.line)
+
+
+@command.command()
+@AS_JSON
+def active(as_json: bool) -> None:
+    """Show which version serves whom, since when, and who decided it."""
+    control = read_control(Settings())
+    now = int(time.time() * 1000)
+    off = control.get(FLAGS, EVERYONE, OFF, now)
+    rows = []
+    for tenant, name, _ in sorted(control.family(MODELS, ACTIVE), key=lambda found: found[:2]):
+        entry = (control.find(MODELS, tenant, name, now) or (tenant, None))[1]
+        if entry is None or entry.value is None:
+            continue
+        post = Post.read(name.partition("|")[2])
+        about = {"model": post.model, "slot": post.slot, "subject": post.subject, "tenant": tenant}
+        since = moment(entry.valid_from)
+        rows.append(about | {"version": entry.value, "since": since, "by": entry.by, "reason": entry.reason})
+    if as_json:
+        click.echo(json.dumps({"models_off": off, "active": rows}))
+        return
+    if off:
+        click.echo("All trained models are off (`watchfloor models reactivate` lifts that); it would be:")
+    if not rows:
+        click.echo("No trained model serves; heuristics do.")
+        return
+    table = Table("model", "slot", "for", "tenant", Column("version", no_wrap=True), "since", "by", "reason")
+    for row in rows:
+        where = (row["model"], row["slot"], row["subject"] or "all", row["tenant"])
+        table.add_row(*where, row["version"], row["since"], row["by"], row["reason"])
+    Console().print(table)
+
+
+@command.command()
+@click.argument("model")
+@click.argument("version", required=False)
+@click.option("--from", "owner", metavar="TENANT", help="Whose version; the tenant's own without it, * for all's.")
+@HOST
+@SLOT
+@changing
+def activate(
+    model: str, version: str | None, owner: str | None, subject: str, slot: str, tenant: str, **about: Any
+) -> None:
+    """Let a stored VERSION of MODEL serve a tenant; the newest without VERSION.
+
+    It is verified first: signature, files, contents. It serves records from the time of this command on, everywhere,
+    within about a second. Exit codes as for `watchfloor control set`.
+    """
+    post, owner = _post(model, subject, slot), owner or tenant
+    if owner not in (tenant, EVERYONE):
+        raise click.BadParameter(
+            f"{tenant} can use its own versions and those of *, not {owner}'s", param_hint="--from"
+        )
+    place = _place(model, owner, subject)
+    with in_words():
+        registry = open_registry(Settings())
+        if subject and not registry.versions(place):
+            place = _place(model, owner)
+        known = registry.versions(place)
+        if version is None:
+            if not known:
+                raise click.ClickException(f"there is no version of {place} at {Settings().model_store}")
+            version = known[-1]
+        artifact = registry.load(place, version)
+        if model not in READERS:
+            raise click.ClickException(f"no agent uses models named {model}; there are: {', '.join(READERS)}")
+        READERS[model](artifact)
+    ask(action="set", name=post.setting, value=json.dumps(value_of(place, version)), tenant=tenant, **about)
+
+
+@command.command()
+@click.argument("model", required=False)
+@click.option("--all", "everything", is_flag=True, help="All models of all tenants, at once: the emergency brake.")
+@HOST
+@SLOT
+@changing
+def deactivate(model: str | None, everything: bool, subject: str, slot: str, tenant: str, **about: Any) -> None:
+    """Let no trained version of MODEL serve a tenant: the documented heuristic does, or for a host the tenant's model.
+
+    With --all nothing that was activated is lost: `watchfloor models reactivate` brings back exactly that.
+    """
+    if everything == (model is not None):
+        raise click.UsageError("give a MODEL, or --all")
+    if everything:
+        if tenant != EVERYONE or about["valid_from"] is not None:
+            raise click.UsageError("--all is for all tenants, at once: it takes no --tenant and no --valid-from")
+        ask(action="set", name=OFF, value="true", tenant=EVERYONE, **about)
+        return
+    ask(action="set", name=_post(model or "", subject, slot).setting, value=json.dumps(NOBODY), tenant=tenant, **about)
+
+
+@command.command()
+@changing
+def reactivate(tenant: str, **about: Any) -> None:
+    """Lift `watchfloor models deactivate --all`: what served before serves again."""
+    if tenant != EVERYONE or about["valid_from"] is not None:
+        raise click.UsageError("this is for all tenants, at once: it takes no --tenant and no --valid-from")
+    ask(action="set", name=OFF, value="false", tenant=EVERYONE, **about)
+
+
+@command.command()
+@click.argument("model")
+@HOST
+@SLOT
+@changing
+def rollback(model: str, subject: str, slot: str, tenant: str, **about: Any) -> None:
+    """Undo the newest activation of MODEL: what served before it serves again.
+
+    A rollback is itself undone by the next one. What there was: `watchfloor control history 'active|MODEL|champion'`.
+    """
+    ask(action="undo", name=_post(model, subject, slot).setting, value=None, tenant=tenant, **about)
+
+
+def _post(model: str, subject: str, slot: str) -> Post:
+    try:
+        return Post(model, subject, slot)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _place(model: str, tenant: str, subject: str = "") -> Place:

@@ -3,22 +3,31 @@
 import json
 import logging
 import os
+import time
+from functools import partial
 
 import click
 from prometheus_client import start_http_server
 
+from models.identity import PLATFORM
+from models.registry import EVERYONE, Place
+from producers.alarms import alarm
+from producers.publish import Accepted, Publisher
+from schemas import topics
 from streams import app
 from streams.runtime import Agent
 from streams.runtime.metrics import Metrics
-from streams.topology import AGENTS
+from streams.serving import NO_MODELS, Models, Shelf
+from streams.topology import agents
+from watchfloor.registry import READERS, in_words, open_registry
 from watchfloor.settings import Settings
 
 log = logging.getLogger("watchfloor.worker")
 
 
-def chosen(names: str | None) -> list[Agent]:
+def chosen(names: str | None, models: Models = NO_MODELS) -> list[Agent]:
     """The agents named, separated by commas; all of them without a name. Raises BadParameter for an unknown one."""
-    known = {agent.name: agent for agent in AGENTS}
+    known = {agent.name: agent for agent in agents(models)}
     wanted = [name.strip() for name in names.split(",")] if names else list(known)
     for name in wanted:
         if name not in known:
@@ -28,8 +37,20 @@ def chosen(names: str | None) -> list[Agent]:
     return [known[name] for name in wanted]
 
 
+def tell_refused(settings: Settings, place: Place, version: str, why: str | None) -> None:
+    """Alert the NOC about a version that this worker refuses; `why` is None when it does no more."""
+    tenant = PLATFORM if place.tenant == EVERYONE else place.tenant
+    summary = why or f"{place}, {version} is what was signed again"
+    subject = f"{place.model}/{place.subject or 'all'}/{version}"
+    candidate = alarm("artifact_refused", tenant, subject, int(time.time() * 1000), summary, clear=why is None)
+    with Publisher(settings.kafka, prefix=settings.prefix, client="watchfloor-worker") as publisher:
+        [outcome] = publisher.publish(topics.ALERTS_CANDIDATES, [candidate])
+    if not isinstance(outcome, Accepted):
+        log.error("nobody was alerted that %s: %s", summary, outcome.reason)
+
+
 @click.command()
-@click.option("--agents", help="Names separated by commas; all agents without it.")
+@click.option("--agents", "names", help="Names separated by commas; all agents without it.")
 @click.option(
     "--name",
     default="worker-0",
@@ -44,13 +65,20 @@ def chosen(names: str | None) -> list[Agent]:
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="How much to print.",
 )
-def command(agents: str | None, name: str, dynamic: bool, log_level: str) -> None:
+def command(names: str | None, name: str, dynamic: bool, log_level: str) -> None:
     """Run stream agents: read events, score them, write predictions and alerts, exactly once.
 
     Start as many workers as there are partitions, each with a name of its own; they share the work.
     """
     settings = Settings()
-    run = chosen(agents)
+    with in_words():
+        shelf = Shelf(
+            open_registry(settings),
+            READERS,
+            most_bytes=settings.model_memory_mb * 1_000_000,
+            tell=partial(tell_refused, settings),
+        )
+    run = chosen(names, shelf)
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     metrics = Metrics()
     server, _ = start_http_server(settings.metrics_port, addr=settings.metrics_address, registry=metrics.registry)
@@ -67,6 +95,7 @@ def command(agents: str | None, name: str, dynamic: bool, log_level: str) -> Non
             session_timeout_ms=settings.session_timeout_ms,
             data=settings.home / "faust",
             metrics=metrics,
+            prepare=shelf.prepare,
         ),
         loglevel=getattr(logging, log_level.upper()),
     )
