@@ -68,6 +68,7 @@ EVENTS_ATTENDANCE = Topic(
     id="event_id",
     retention_ms=14 * DAY_MS,
     doc="Check-ins and check-outs of people at sites, from upstream systems.",
+    inbound=True,
 )
 OUTCOMES_ATTENDANCE = Topic(
     name="outcomes.attendance",
@@ -77,6 +78,7 @@ OUTCOMES_ATTENDANCE = Topic(
     id="outcome_id",
     retention_ms=30 * DAY_MS,
     doc="Verdicts of supervisors on check-ins and check-outs.",
+    inbound=True,
 )
 PREDICTIONS_ANOMALY = Topic(
     name="predictions.anomaly",
@@ -86,6 +88,24 @@ PREDICTIONS_ANOMALY = Topic(
     id="prediction_id",
     retention_ms=30 * DAY_MS,
     doc="One score per sample, with the scores of every detector on every metric.",
+)
+PREDICTIONS_FRAUD = Topic(
+    name="predictions.fraud",
+    schema="prediction",
+    key=("subject",),
+    time="event_time",
+    id="prediction_id",
+    retention_ms=30 * DAY_MS,
+    doc="Probability, interval, features and decision of each check-in and check-out, for each slot.",
+)
+LABELLED_FRAUD = Topic(
+    name="labelled.fraud",
+    schema="labelled.prediction",
+    key=("subject",),
+    time="event_time",
+    id="prediction_id",
+    retention_ms=30 * DAY_MS,
+    doc="Predictions of fraud with what supervisors said of them: every version of each label.",
 )
 ALERTS_CANDIDATES = Topic(
     name="alerts.candidates",
@@ -235,6 +255,8 @@ CATALOGUE: dict[str, Topic] = {
         EVENTS_ATTENDANCE,
         OUTCOMES_ATTENDANCE,
         PREDICTIONS_ANOMALY,
+        PREDICTIONS_FRAUD,
+        LABELLED_FRAUD,
         ALERTS_CANDIDATES,
         COMMANDS_ALERTS,
         OUTCOMES_ALERTS,

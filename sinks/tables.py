@@ -221,6 +221,48 @@ LABELLED = Table(
         score Float64
     """),
 )
+OUTCOMES = Table(
+    "outcomes",
+    "decided_at",
+    columns("""
+        tenant_id word
+        outcome_id Nullable(String)
+        event_id String
+        subject word = person_id
+        verdict word
+        decided_by word
+        decided_at time
+        reason Nullable(String)
+    """),
+)
+LABELLED_PREDICTIONS = Table(
+    "labelled_predictions",
+    "event_time",
+    columns("""
+        tenant_id word
+        prediction_id UUID
+        event_id String
+        subject word
+        model word
+        model_version word
+        calibration_version word
+        feature_set word
+        slot word
+        event_time time
+        probability Float64
+        interval_low number?
+        interval_high number?
+        risk_level word
+        decision word
+        held_out Bool
+        label Nullable(Bool)
+        source word
+        label_version Int64
+        outcome_id Nullable(String)
+        decided_by Nullable(String)
+        decided_at time
+    """),
+)
 DEAD_LETTERS = Table(
     "dead_letters",
     "source_timestamp",
@@ -268,13 +310,16 @@ CONTROL_AUDIT = Table(
 ROUTES: tuple[Route, ...] = (
     Route(topics.EVENTS_METRICS, (METRIC_SAMPLES,), judged_elsewhere=True),
     Route(topics.PREDICTIONS_ANOMALY, (PREDICTIONS,)),
+    Route(topics.PREDICTIONS_FRAUD, (PREDICTIONS,)),
+    Route(topics.OUTCOMES_ATTENDANCE, (OUTCOMES,), judged_elsewhere=True),
+    Route(topics.LABELLED_FRAUD, (LABELLED_PREDICTIONS,)),
     Route(topics.ALERTS, (ALERTS, ALERT_EVENTS)),
     Route(topics.INCIDENTS, (INCIDENTS, INCIDENT_EVENTS)),
     Route(topics.LABELLED_ANOMALY, (LABELLED,)),
     Route(topics.CONTROL_AUDIT, (CONTROL_AUDIT,)),
     Route(topics.DEAD_LETTERS, (DEAD_LETTERS,), any_time=True),
 )
-TABLES: tuple[Table, ...] = tuple(table for route in ROUTES for table in route.tables)
+TABLES: tuple[Table, ...] = tuple({table.name: table for route in ROUTES for table in route.tables}.values())
 
 # ClickHouse keeps a DateTime64(3) outside these years, too, but nobody can be meant by it.
 FIRST_MS = 0  # 1970

@@ -3,13 +3,14 @@
 from streams import metrics
 from streams.alerts import ALERTS
 from streams.control import CONTROL
+from streams.fraud_outcomes import FRAUD_OUTCOMES
 from streams.runtime import Agent
 from streams.serving import NO_MODELS, Models
 
 
 def agents(models: Models = NO_MODELS) -> tuple[Agent, ...]:
     """All agents, those that use trained models with what their worker loads."""
-    return (metrics.agent(models), ALERTS, CONTROL)
+    return (metrics.agent(models), ALERTS, FRAUD_OUTCOMES, CONTROL)
 
 
 AGENTS = agents()

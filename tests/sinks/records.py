@@ -182,6 +182,37 @@ def label(number: int, version: int, **changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
+def outcome(number: int, **changes: Any) -> dict[str, Any]:
+    """A verdict on event `number` of one of three people."""
+    base = {
+        "tenant_id": "local",
+        "outcome_id": f"o{number}",
+        "event_id": f"e{number}",
+        "person_id": f"h{number % 3}",
+        "verdict": ("fraud", "genuine", "unsure")[number % 3],
+        "decided_by": "ines",
+        "decided_at": NOW_MS + number,
+        "reason": "été" if number % 2 else None,
+    }
+    return {**base, **changes}
+
+
+def judged(number: int, version: int, **changes: Any) -> dict[str, Any]:
+    """A version of the label of prediction `number`."""
+    made = prediction(number)
+    kept = ("tenant_id", "prediction_id", "event_id", "subject", "model", "model_version", "calibration_version")
+    also = ("feature_set", "slot", "event_time", "probability", "interval_low", "interval_high", "risk_level")
+    base = {name: made[name] for name in (*kept, *also, "decision", "held_out")} | {
+        "label": (True, False, None)[(number + version) % 3],
+        "source": "supervisor" if version > 1 else "timeout",
+        "label_version": NOW_MS + version if version > 1 else 0,
+        "outcome_id": f"o{number}" if version > 1 else None,
+        "decided_by": "ines" if version > 1 else None,
+        "decided_at": NOW_MS + version,
+    }
+    return {**base, **changes}
+
+
 def audit(number: int, **changes: Any) -> dict[str, Any]:
     refused = number % 3 == 2
     base = {

@@ -23,14 +23,16 @@ from sinks.tables import (
     INCIDENT_EVENTS,
     INCIDENTS,
     LABELLED,
+    LABELLED_PREDICTIONS,
     METRIC_SAMPLES,
+    OUTCOMES,
     PREDICTIONS,
     Table,
 )
 from sinks.writer import Options, Sink
 from tests.faults.waiting import until
 from tests.sinks.conftest import PARTITIONS, Bench, Running
-from tests.sinks.records import MONTH_MS, alert, audit, by_key, event, incident, label, prediction
+from tests.sinks.records import MONTH_MS, alert, audit, by_key, event, incident, judged, label, outcome, prediction
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -42,12 +44,14 @@ KEYS = {
     "incidents": ("tenant_id", "incident_id"),
     "incident_events": ("tenant_id", "incident_id", "seq"),
     "labelled": ("tenant_id", "alert_id"),
+    "outcomes": ("tenant_id", "outcome_id"),
+    "labelled_predictions": ("tenant_id", "prediction_id"),
     "control_audit": ("command_offset",),
 }
 
 
 # Of several records of one key the one with the highest version stands.
-VERSIONS = {"alerts": "seq", "incidents": "seq", "labelled": "label_version"}
+VERSIONS = {"alerts": "seq", "incidents": "seq", "labelled": "label_version", "labelled_predictions": "label_version"}
 
 
 def compare(bench: Bench, topic: Topic, table: Table, view: bool = True) -> None:
@@ -67,6 +71,8 @@ def test_all_tables(bench: Bench) -> None:
     bench.write(topics.ALERTS, [alert(n, seq) for n in range(5) for seq in (1, 2, 3)])
     bench.write(topics.INCIDENTS, [incident(n, seq) for n in range(5) for seq in (1, 2, 3)])
     bench.write(topics.LABELLED_ANOMALY, [label(n, version) for n in range(5) for version in (1, 2)])
+    bench.write(topics.OUTCOMES_ATTENDANCE, [outcome(n) for n in range(30)])
+    bench.write(topics.LABELLED_FRAUD, [judged(n, version) for n in range(15) for version in (1, 2)])
     bench.write(topics.CONTROL_AUDIT, [audit(n) for n in range(30)])
     bench.drain()
     for topic, table in (
@@ -78,6 +84,8 @@ def test_all_tables(bench: Bench) -> None:
         (topics.INCIDENTS, INCIDENTS),
         (topics.INCIDENTS, INCIDENT_EVENTS),
         (topics.LABELLED_ANOMALY, LABELLED),
+        (topics.OUTCOMES_ATTENDANCE, OUTCOMES),
+        (topics.LABELLED_FRAUD, LABELLED_PREDICTIONS),
     ):
         compare(bench, topic, table)
     freshness = bench.store.query(f"SELECT topic FROM {bench.store.database}.v_freshness")
@@ -93,8 +101,9 @@ def test_all_tables(bench: Bench) -> None:
         (topics.ALERTS, alert, ALERTS, ALERT_EVENTS),
         (topics.INCIDENTS, incident, INCIDENTS, INCIDENT_EVENTS),
         (topics.LABELLED_ANOMALY, label, LABELLED, None),
+        (topics.LABELLED_FRAUD, judged, LABELLED_PREDICTIONS, None),
     ],
-    ids=["alerts", "incidents", "labelled"],
+    ids=["alerts", "incidents", "labelled", "labelled predictions"],
 )
 def test_an_old_version_never_wins(
     bench: Bench, topic: Topic, record: Callable[..., dict[str, Any]], table: Table, events: Table | None
@@ -104,7 +113,7 @@ def test_an_old_version_never_wins(
     bench.drain()
     bench.write(topic, [record(1, 1)], partition=1)
     bench.drain()
-    assert [each[VERSIONS[table.name]] for each in bench.rows(table)] == [3]
+    assert [each[VERSIONS[table.name]] for each in bench.rows(table)] == [record(1, 3)[VERSIONS[table.name]]]
     if events is not None:
         assert sorted(each["seq"] for each in bench.rows(events)) == [1, 2, 3]
 
