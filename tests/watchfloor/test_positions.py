@@ -32,7 +32,8 @@ def test_positions(settings: Settings) -> None:
     assert shown.exit_code == 0, shown.output
     rows = json.loads(shown.stdout)
     assert [(row["agent"], row["partition"]) for row in rows] == [
-        ("metrics", 0), ("metrics", 1), *((("alerts", 0), ("alerts", 1)) * 3), ("control", 0),
+        ("metrics", 0), ("metrics", 1), *((("alerts", 0), ("alerts", 1)) * 3),
+        *((("fraud-outcomes", 0), ("fraud-outcomes", 1)) * 2), ("control", 0),
     ]  # fmt: skip
     assert all((row["position"], row["end"], row["lost"]) == (0, 0, None) for row in rows)
     assert "not begun" in run(main, ["positions", "show"]).output
