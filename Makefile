@@ -20,7 +20,7 @@ demo: setup ## from nothing to a real alert; DEMO_SECONDS=60 makes it end by its
 	@.venv/bin/watchfloor demo
 
 test: setup ## all tests; SUITES=tests/schemas for some
-	@$(PYTHON) -m pytest $(SUITES) --durations=10
+	@deploy/test.sh $(SUITES)
 
 lint: setup ## style, formatting and types
 	@.venv/bin/ruff check .
