@@ -3,10 +3,11 @@
 from array import array
 from bisect import bisect_left
 from math import inf
+from typing import ClassVar
 
-from models.anomaly.parts import Parts, Read
+from models.anomaly.parts import Parts, Read, packed, unpacked
 
-PAGE = 16
+PAGE = 32
 """Points stored together: at most 256 bytes are written when one is learned."""
 
 CROWDED = 8.0
@@ -14,42 +15,50 @@ CROWDED = 8.0
 
 
 class Codebook:
-    """At most `capacity` points, and the distance of a new one to the nearest of them.
+    """At most `capacity` points of the plane, and the distance of a new one to the nearest of them.
 
     The distance of (a, b) and (c, d) is max(|a - c|, |b - d|). Points are sorted by their first coordinate and searched
     outwards from it; the search ends where the first coordinate alone is as far as the best point. The fuller the
     book, the farther a point must be to be stored; when it is full, the oldest point makes room.
 
+    Points are kept in single precision: give `distance` a value that single precision holds, and one that is known is
+    at distance 0.
+
     Attributes:
         turn: the point that makes room next, once the book is full; stored by the owner.
     """
 
-    __slots__ = ("_a", "_b", "_dirty", "_name", "_sorted_a", "_sorted_b", "capacity", "turn")
+    __slots__ = ("_dirty", "_firsts", "_name", "_points", "_seconds", "capacity", "turn")
+
+    WIDTH: ClassVar[int] = 2
+    """Coordinates of a point."""
 
     def __init__(self, name: bytes, capacity: int) -> None:
         self._name, self.capacity = name, capacity
         self.turn = 0
-        self._a, self._b = array("d"), array("d")
-        self._sorted_a, self._sorted_b = array("d"), array("d")
+        self._points = array("f")
+        """One after the other, in the order in which they came."""
+        self._firsts, self._seconds = array("f"), array("f")
+        """Their coordinates, sorted by the first."""
         self._dirty: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._a)
+        return len(self._firsts)
 
     @property
     def least(self) -> float:
         """Smallest known first coordinate; minus infinity while the book is empty."""
-        return self._sorted_a[0] if self._sorted_a else -inf
+        return self._firsts[0] if self._firsts else -inf
 
     @property
     def most(self) -> float:
         """Largest known first coordinate; infinity while the book is empty."""
-        return self._sorted_a[-1] if self._sorted_a else inf
+        return self._firsts[-1] if self._firsts else inf
 
     def distance(self, a: float, b: float) -> float:
         """Distance to the nearest point; infinite while the book is empty."""
-        firsts = self._sorted_a
-        seconds = self._sorted_b
+        firsts = self._firsts
+        seconds = self._seconds
         start = bisect_left(firsts, a)
         best = inf
         for at in range(start, len(firsts)):
@@ -78,58 +87,75 @@ class Codebook:
 
     def nearest(self, a: float) -> float | None:
         """The known first coordinate that is nearest to `a`; None while the book is empty."""
-        return min(self._sorted_a, key=lambda known: abs(known - a), default=None)
+        return min(self._firsts, key=lambda known: abs(known - a), default=None)
 
     def learn(self, a: float, b: float, grain: float) -> None:
         """Remember a point that is farther than `grain` from all others, or farther still while the book is full."""
-        count = len(self._a)
+        count = len(self)
         full = count / self.capacity
         if self.distance(a, b) <= grain * (1.0 + CROWDED * full * full * full * full):
             return
-        if count < self.capacity:
-            slot = count
-            self._a.append(a)
-            self._b.append(b)
-        else:
+        slot = count
+        if count == self.capacity:
             slot = self.turn
             self.turn = (slot + 1) % self.capacity
-            self._forget(self._a[slot], self._b[slot])
-            self._a[slot], self._b[slot] = a, b
-        self._place(a, b)
+            self._forget(*self._point(slot))
+        self._points[slot * self.WIDTH : (slot + 1) * self.WIDTH] = array("f", (a, b)[: self.WIDTH])
+        self._place(*self._point(slot))
         self._dirty.add(slot // PAGE)
 
+    def _point(self, slot: int) -> "array[float]":
+        """As it is kept: in single precision."""
+        return self._points[slot * self.WIDTH : (slot + 1) * self.WIDTH]
+
     def _place(self, a: float, b: float) -> None:
-        at = bisect_left(self._sorted_a, a)
-        self._sorted_a.insert(at, a)
-        self._sorted_b.insert(at, b)
+        at = bisect_left(self._firsts, a)
+        self._firsts.insert(at, a)
+        self._seconds.insert(at, b)
 
     def _forget(self, a: float, b: float) -> None:
-        at = bisect_left(self._sorted_a, a)
-        while self._sorted_b[at] != b:
+        at = bisect_left(self._firsts, a)
+        while self._seconds[at] != b:
             at += 1
-        del self._sorted_a[at], self._sorted_b[at]
+        del self._firsts[at], self._seconds[at]
 
     def load(self, read: Read, turn: int) -> None:
-        """Read all pages. They hold big-endian doubles: the first coordinates of the page, then the second ones."""
+        """Read all pages: points in single precision, one after the other."""
         self.turn = turn
         for page in range((self.capacity + PAGE - 1) // PAGE):
             raw = read(self._name + bytes([page]))
             if raw is None:
                 break
-            found = array("d", raw)
-            found.byteswap()
-            half = len(found) // 2
-            self._a += found[:half]
-            self._b += found[half:]
-        for a, b in zip(self._a, self._b, strict=True):
-            self._place(a, b)
+            self._points += unpacked(self._points, raw)
+        for slot in range(len(self._points) // self.WIDTH):
+            self._place(*self._point(slot))
 
     def changes(self) -> Parts:
-        out: Parts = []
-        for page in sorted(self._dirty):
-            start = page * PAGE
-            stored = self._a[start : start + PAGE] + self._b[start : start + PAGE]
-            stored.byteswap()
-            out.append((self._name + bytes([page]), stored.tobytes()))
+        each = PAGE * self.WIDTH
+        pages = sorted(self._dirty)
         self._dirty.clear()
-        return out
+        return [(self._name + bytes([page]), packed(self._points[page * each : (page + 1) * each])) for page in pages]
+
+
+class Line(Codebook):
+    """The same on the line: the second coordinate of every point is 0 and not kept."""
+
+    __slots__ = ()
+
+    WIDTH: ClassVar[int] = 1
+
+    def distance(self, a: float, b: float = 0.0) -> float:
+        firsts = self._firsts
+        at = bisect_left(firsts, a)
+        above = firsts[at] - a if at < len(firsts) else inf
+        if at:
+            below = a - firsts[at - 1]
+            if below < above:
+                return below
+        return above
+
+    def _place(self, a: float, b: float = 0.0) -> None:
+        self._firsts.insert(bisect_left(self._firsts, a), a)
+
+    def _forget(self, a: float, b: float = 0.0) -> None:
+        del self._firsts[bisect_left(self._firsts, a)]

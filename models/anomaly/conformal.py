@@ -5,7 +5,7 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from struct import Struct
 
-from models.anomaly.parts import Parts, Read
+from models.anomaly.parts import Parts, Read, packed, unpacked
 
 CAPACITY = 1024
 """Calibration scores that are remembered; the least p-value is 1 / (CAPACITY + 1)."""
@@ -13,8 +13,8 @@ CAPACITY = 1024
 THIN_MS = 60_000
 """At most one score in this time is learned, the first: a long incident must not fill the memory."""
 
-PAGE = 16
-"""Slots that are stored together: 32 bytes for each detector."""
+PAGE = 32
+"""Slots that are stored together: 64 bytes for each detector."""
 
 SCALE = 10_000
 """Scores are remembered to four digits."""
@@ -111,15 +111,14 @@ class Calibration:
             stored = read(b"s" + bytes([page]))
             if stored is None:
                 break
-            found = array("H", stored)
-            found.byteswap()
+            found = unpacked(self._codes[0], stored)
             each = len(found) // len(self._codes)
             for number, codes in enumerate(self._codes):
                 codes += found[number * each : (number + 1) * each]
         self._ordered = [array("H", sorted(codes)) for codes in self._codes]
 
     def changes(self) -> Parts:
-        """Parts that changed since the last call: after one sample that was learned 19 + 32 x detectors bytes."""
+        """Parts that changed since the last call: after one sample that was learned 19 + 64 x detectors bytes."""
         if not self._dirty:
             return []
         out: Parts = [(b"h", _HEAD.pack(self._newest, self.learned))]
@@ -127,7 +126,6 @@ class Calibration:
             stored = array("H")
             for codes in self._codes:
                 stored += codes[page * PAGE : (page + 1) * PAGE]
-            stored.byteswap()
-            out.append((b"s" + bytes([page]), stored.tobytes()))
+            out.append((b"s" + bytes([page]), packed(stored)))
         self._dirty.clear()
         return out

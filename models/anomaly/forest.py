@@ -102,7 +102,7 @@ class Forest:
 
 
 def filled(vectors: Floats, medians: Floats) -> NDArray[np.float32]:
-    """Vectors as the trees take them: what is missing (NaN, infinite, beyond 1e100) is the median; single precision."""
+    """Vectors as the trees take them: what is missing (NaN, infinite, beyond 1e37) is the median; single precision."""
     known = np.abs(vectors) <= LARGEST
     values = vectors if known.all() else np.where(known, vectors, medians)
     return np.clip(values, -_REACH, _REACH).astype(np.float32)

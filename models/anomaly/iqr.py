@@ -17,8 +17,8 @@ class Quartiles(Plain):
 
     name: ClassVar[str] = "iqr"
     REACH: ClassVar[float] = 1.5
-    rounding: ClassVar[float] = 1e-6
-    """The window is in single precision."""
+    rounding: ClassVar[float] = 1e-4
+    """The window is kept in three bytes a value."""
     rule: ClassVar[str] = "1.5 interquartile ranges around the quartiles of the last hour"
 
     def __init__(self) -> None:

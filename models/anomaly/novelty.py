@@ -4,10 +4,10 @@ from math import exp, inf, log
 from struct import Struct
 from typing import Any, ClassVar
 
-from models.anomaly.codebook import Codebook
+from models.anomaly.codebook import Codebook, Line
 from models.anomaly.explain import PARTS, Part, explanation
 from models.anomaly.pace import ROW_S, Pace
-from models.anomaly.parts import Parts, Read
+from models.anomaly.parts import Parts, Read, single
 from models.anomaly.record import FADE, LOW, Record
 from models.anomaly.rows import CONTEXT_LAG, VALUE_LAG, Rows
 from models.anomaly.samples import SeriesDetector
@@ -30,7 +30,7 @@ class Novelty(SeriesDetector):
 
     Nothing of the future, and no length or range of the series, is known. Cost and memory do not grow with history.
 
-    Up to WARM_SAMPLES samples and before WARM_S seconds the score is 0. None, NaN, infinities and values beyond 1e100
+    Up to WARM_SAMPLES samples and before WARM_S seconds the score is 0. None, NaN, infinities and values beyond LARGEST
     score 0 and teach nothing. A sample that is not newer than the newest is judged like any other but moves no clock.
 
     >>> from datetime import UTC, datetime, timedelta
@@ -72,7 +72,7 @@ class Novelty(SeriesDetector):
         self.smooth = Smooth()
         self.rows = Rows()
         self.season = Season()
-        self.values = Codebook(b"v", self.CAPACITY)
+        self.values = Line(b"v", self.CAPACITY)
         self.contexts = Codebook(b"c", self.CAPACITY)
         self.records = (Record(), Record(), Record())
         self.samples = 0
@@ -85,7 +85,8 @@ class Novelty(SeriesDetector):
     def judge(self, epoch_ms: int, value: float) -> float:
         pace = self.pace
         passed = pace.tell(epoch_ms)
-        x = self.smooth.smooth(value, passed if pace.hasty else pace.step, pace.since)
+        # As the books keep it, so that a value which is known is at distance 0.
+        x = single(self.smooth.smooth(value, passed if pace.hasty else pace.step, pace.since))
         row = pace.row
         rows = passed / row if passed < row else 1.0
         slow_rows = passed / ROW_S if passed < ROW_S else 1.0
@@ -96,7 +97,7 @@ class Novelty(SeriesDetector):
         self.mean_rows = weight
         mean = self.mean = self.mean + (x - self.mean) * (rows / weight)
 
-        new_value = self.values.distance(x, 0.0)
+        new_value = self.values.distance(x)
         new_context = self.contexts.distance(x + mean, x - mean)
         new_season = self.season.surprise(epoch_ms, x, rows, slow_rows)
 
@@ -194,7 +195,7 @@ class Novelty(SeriesDetector):
         self.contexts.load(read, context_turn)
 
     def changes(self) -> Parts:
-        """Parts that changed since the last call: after one update less than 1 kB, some 300 bytes as a rule."""
+        """Parts that changed since the last call: after one update less than 1 kB, some 370 bytes as a rule."""
         if not self._changed:
             return []
         self._changed = False

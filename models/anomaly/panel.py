@@ -20,7 +20,7 @@ class Panel:
     """zscore, iqr, spike, seasonal and drift over one series, each as it would be alone, with two exceptions.
 
     - zscore and spike share the trailing hour: the scores are the same.
-    - drift shares what seasonal has learned of the week, instead of learning the same a second time (14 kB of state).
+    - drift shares what seasonal has learned of the week, instead of learning the same a second time (12 kB of state).
       What fires in seasonal is left out of it, and a level that has lasted for a day is what is usual from then on: it
       drifts for about that day.
     """

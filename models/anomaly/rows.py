@@ -1,8 +1,9 @@
 """The strangest of each row, kept until it may be learned."""
 
+from array import array
 from struct import Struct
 
-from models.anomaly.parts import Parts, Read
+from models.anomaly.parts import Parts, Read, packed, unpacked
 
 VALUE_LAG = 6
 CONTEXT_LAG = 24
@@ -14,10 +15,12 @@ CLOSED = 0.9
 """A row ends when this share of it has passed: sampling clocks are never exact."""
 
 _STATE = Struct(">I6d")
-_ROW = Struct(">5d")
 
-Row = tuple[float, float, float, float, float]
-"""(strangest value, its surprise; strangest pair of a value and the mean around it, its surprise)"""
+WIDTH = 5
+"""Numbers of a row: strangest value, its surprise; strangest pair of a value and the mean around it, its surprise."""
+
+PAGE = 5
+"""Rows that are stored together: 100 bytes."""
 
 
 class Rows:
@@ -25,6 +28,7 @@ class Rows:
 
     What has just been seen must stay strange for a while, else the second sample of an incident would be familiar.
     Of a row with many samples only the strangest value and the strangest pair are kept, so memory is bounded.
+    Rows that have ended are kept in single precision.
 
     Attributes:
         count: rows that have ended.
@@ -34,7 +38,7 @@ class Rows:
     __slots__ = ("_dirty", "_ring", "count", "filled", "pair", "pair_surprise", "value", "value_surprise")
 
     def __init__(self) -> None:
-        self._ring: list[Row] = [(0.0, 0.0, 0.0, 0.0, 0.0)] * SLOTS
+        self._ring = array("f", [0.0]) * (SLOTS * WIDTH)
         self._dirty: set[int] = set()
         self.count = 0
         self.filled = 0.0
@@ -56,15 +60,19 @@ class Rows:
 
     def _end(self) -> None:
         slot = self.count % SLOTS
-        self._ring[slot] = (self.value, self.value_surprise, *self.pair, self.pair_surprise)
-        self._dirty.add(slot)
+        row = (self.value, self.value_surprise, *self.pair, self.pair_surprise)
+        self._ring[slot * WIDTH : (slot + 1) * WIDTH] = array("f", row)
+        self._dirty.add(slot // PAGE)
         self.count += 1
         self.filled = self.filled - 1.0 if self.filled > 1.0 else 0.0
         self.value_surprise = self.pair_surprise = -1.0
 
-    def ago(self, lag: int) -> Row | None:
-        """The row that ended `lag` rows before the last one; None before there was one."""
-        return self._ring[(self.count - 1 - lag) % SLOTS] if self.count > lag else None
+    def ago(self, lag: int) -> "array[float] | None":
+        """The row, WIDTH numbers, that ended `lag` rows before the last one; None before there was one."""
+        if self.count <= lag:
+            return None
+        at = (self.count - 1 - lag) % SLOTS * WIDTH
+        return self._ring[at : at + WIDTH]
 
     def store(self) -> bytes:
         """The running row."""
@@ -78,12 +86,14 @@ class Rows:
         return at + _STATE.size
 
     def load(self, read: Read) -> None:
-        for slot in range(SLOTS):
-            raw = read(b"r" + bytes([slot]))
+        each = PAGE * WIDTH
+        for page in range(SLOTS // PAGE):
+            raw = read(b"r" + bytes([page]))
             if raw is not None:
-                self._ring[slot] = _ROW.unpack(raw)
+                self._ring[page * each : (page + 1) * each] = unpacked(self._ring, raw)
 
     def changes(self) -> Parts:
-        slots = sorted(self._dirty)
+        each = PAGE * WIDTH
+        pages = sorted(self._dirty)
         self._dirty.clear()
-        return [(b"r" + bytes([slot]), _ROW.pack(*self._ring[slot])) for slot in slots]
+        return [(b"r" + bytes([page]), packed(self._ring[page * each : (page + 1) * each])) for page in pages]

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-LARGEST = 1e100
-"""Beyond this a value is taken for missing: no metric is that large, and sums of such values overflow."""
+LARGEST = 1e37
+"""Beyond this a value is taken for missing: no metric is that large, and in single precision, in which much of the past
+is kept, sums and differences of such values overflow."""
 
 
 def milliseconds(timestamp: datetime) -> int:

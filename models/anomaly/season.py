@@ -1,8 +1,10 @@
 """What is usual at an hour of the day (UTC)."""
 
+from array import array
+from operator import mul
 from struct import Struct
 
-from models.anomaly.parts import Parts, Read
+from models.anomaly.parts import Parts, Read, packed, unpacked
 
 MEMORY = 60.0
 """Five-minute rows that an hour remembers: five days of it."""
@@ -18,12 +20,21 @@ HOUR_MS = 3_600_000
 KNOWN = 3.0
 """Five-minute rows after which an hour is known."""
 
-_STATE = Struct(">2d")
-_BIN = Struct(">3d")
+HOURS = 24
+
+WIDTH = 3
+"""Numbers of an hour: mean, mean absolute deviation, rows."""
+
+PAGE = 12
+"""Hours that are stored together: 144 bytes, written when the hour has ended."""
+
+_STATE = Struct(">2db3d")
 
 
 class Season:
     """A fading mean and mean deviation per hour of the day, and the calm residual from them.
+
+    The running hour is kept in double precision, as one sample moves it by little; the others in single precision.
 
     Attributes:
         residual: mean of the last residuals, in the unit of the series.
@@ -31,12 +42,12 @@ class Season:
         before: (mean, mean absolute deviation, rows) of this hour before the last sample.
     """
 
-    __slots__ = ("_dirty", "_means", "_spreads", "_weights", "before", "residual", "weight")
+    __slots__ = ("_dirty", "_hour", "_hours", "_mean", "_rows", "_spread", "before", "residual", "weight")
 
     def __init__(self) -> None:
-        self._means = [0.0] * 24
-        self._spreads = [0.0] * 24
-        self._weights = [0.0] * 24
+        self._hours = array("f", [0.0]) * (HOURS * WIDTH)
+        self._hour = -1
+        self._mean = self._spread = self._rows = 0.0
         self._dirty: set[int] = set()
         self.residual = 0.0
         self.weight = 0.0
@@ -51,25 +62,36 @@ class Season:
             rows: share of a row that it stands for.
             slow_rows: share of five minutes that it stands for.
         """
-        hour = epoch_ms // HOUR_MS % 24
-        mean, spread = self._means[hour], self._spreads[hour]
-        weight = self._weights[hour]
+        hour = epoch_ms // HOUR_MS % HOURS
+        if hour != self._hour:
+            self._turn(hour)
+        mean, spread, weight = self._mean, self._spread, self._rows
         self.before = (mean, spread, weight)
         apart = value - mean if weight else 0.0
         weight += slow_rows
         if weight > MEMORY:
             weight = MEMORY
         share = slow_rows / weight
-        self._weights[hour] = weight
-        self._means[hour] = mean + (value - mean) * share
-        self._spreads[hour] = spread + (abs(apart) - spread) * share
-        self._dirty.add(hour)
+        self._rows = weight
+        self._mean = mean + (value - mean) * share
+        self._spread = spread + (abs(apart) - spread) * share
         calm = self.weight + rows
         if calm > CALM:
             calm = CALM
         self.weight = calm
         residual = self.residual = self.residual + (apart - self.residual) * (rows / calm)
         return residual if residual >= 0.0 else -residual
+
+    def _turn(self, hour: int) -> None:
+        """Another hour has begun."""
+        if self._hour >= 0:
+            self._hours[self._hour * WIDTH : (self._hour + 1) * WIDTH] = self._running()
+            self._dirty.add(self._hour // PAGE)
+        self._hour = hour
+        self._mean, self._spread, self._rows = self._hours[hour * WIDTH : (hour + 1) * WIDTH]
+
+    def _running(self) -> "array[float]":
+        return array("f", (self._mean, self._spread, self._rows))
 
     def usual(self, least: float, most: float) -> tuple[float, float, float]:
         """(low, expected, high) at the hour of the last sample, before it; never beyond what was seen at all.
@@ -78,32 +100,34 @@ class Season:
         """
         mean, spread, weight = self.before
         if weight < KNOWN:
-            known = [(rows, self._means[at], self._spreads[at]) for at, rows in enumerate(self._weights) if rows > 0.0]
-            total = sum(rows for rows, _, _ in known)
-            mean = sum(rows * each for rows, each, _ in known) / total
-            spread = sum(rows * (each + abs(mid - mean)) for rows, mid, each in known) / total
+            hours = self._hours[: self._hour * WIDTH] + self._running() + self._hours[(self._hour + 1) * WIDTH :]
+            means, spreads, rows = hours[::WIDTH], hours[1::WIDTH], hours[2::WIDTH]
+            total = sum(rows)
+            mean = sum(map(mul, rows, means)) / total
+            around = [each + abs(middle - mean) for middle, each in zip(means, spreads, strict=True)]
+            spread = sum(map(mul, rows, around)) / total
         low, high = mean - SPREADS * spread, mean + SPREADS * spread
         return min(max(low, least), mean), mean, max(min(high, most), mean)
 
     def store(self) -> bytes:
-        """What belongs to no hour."""
-        return _STATE.pack(self.residual, self.weight)
+        """The residual and the running hour."""
+        return _STATE.pack(self.residual, self.weight, self._hour, self._mean, self._spread, self._rows)
 
     def restore(self, raw: bytes, at: int) -> int:
         """Take up what `store` wrote at this place; the place behind it."""
-        self.residual, self.weight = _STATE.unpack_from(raw, at)
+        self.residual, self.weight, self._hour, *running = _STATE.unpack_from(raw, at)
+        self._mean, self._spread, self._rows = running
         return at + _STATE.size
 
     def load(self, read: Read) -> None:
-        for hour in range(24):
-            raw = read(b"s" + bytes([hour]))
+        each = PAGE * WIDTH
+        for page in range(HOURS // PAGE):
+            raw = read(b"s" + bytes([page]))
             if raw is not None:
-                self._means[hour], self._spreads[hour], self._weights[hour] = _BIN.unpack(raw)
+                self._hours[page * each : (page + 1) * each] = unpacked(self._hours, raw)
 
     def changes(self) -> Parts:
-        hours = sorted(self._dirty)
+        each = PAGE * WIDTH
+        pages = sorted(self._dirty)
         self._dirty.clear()
-        return [
-            (b"s" + bytes([hour]), _BIN.pack(self._means[hour], self._spreads[hour], self._weights[hour]))
-            for hour in hours
-        ]
+        return [(b"s" + bytes([page]), packed(self._hours[page * each : (page + 1) * each])) for page in pages]

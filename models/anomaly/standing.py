@@ -1,5 +1,6 @@
 """Where a value stands that is not over at once: out of all that this time of day has shown, and further than ever."""
 
+from array import array
 from collections.abc import Iterator
 from math import inf
 from struct import Struct
@@ -7,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from models.anomaly.explain import short
 from models.anomaly.pace import Pace
-from models.anomaly.parts import Parts, Read
+from models.anomaly.parts import Parts, Read, packed, single, unpacked
 from models.anomaly.samples import SeriesDetector
 
 HEADER, DAYS, SLOT = b"h", b"d", b"t"
@@ -26,19 +27,10 @@ KEPT = 28
 RECENT = 5
 """The value stands where the median of so many samples is: three of them are as far out, or further."""
 
-LARGEST = 3e38
-"""Extremes are stored as single precision."""
+PAGE = 12
+"""Half hours that are stored together: 336 bytes."""
 
-_ONE = Struct(">f")
 _OWN = Struct(">BqI6d5d")
-_SLOT = Struct(">i6f")
-_DAY = Struct(">4f")
-
-
-def single(value: float) -> float:
-    """The value as single precision holds it, so that what was stored and read again is the same."""
-    found: float = _ONE.unpack(_ONE.pack(max(-LARGEST, min(value, LARGEST))))[0]
-    return found
 
 
 class Extremes(NamedTuple):
@@ -51,7 +43,7 @@ class Extremes(NamedTuple):
         low_last, high_last: the last day that had this half hour; it is known a day later.
     """
 
-    span: int = -1
+    span: int
     low: float = inf
     high: float = -inf
     low_before: float = inf
@@ -74,6 +66,45 @@ class Extremes(NamedTuple):
             running = (inf, -inf)
         running = (min(running[0], self.low_last), max(running[1], self.high_last))
         return Extremes(span, *running, *before, low, high)
+
+
+class Slots:
+    """The extremes of each half hour of the day, in single precision."""
+
+    __slots__ = ("_bounds", "_dirty", "_spans")
+
+    WIDTH: ClassVar[int] = 6
+    """Bounds of a half hour, as `Extremes` has them."""
+
+    def __init__(self) -> None:
+        self._spans = array("i", [-1]) * SLOTS
+        self._bounds = array("f", Extremes(-1)[1:]) * SLOTS
+        self._dirty: set[int] = set()
+
+    def __getitem__(self, at: int) -> Extremes:
+        return Extremes(self._spans[at], *self._bounds[at * self.WIDTH : (at + 1) * self.WIDTH])
+
+    def __setitem__(self, at: int, found: Extremes) -> None:
+        self._spans[at] = found.span
+        self._bounds[at * self.WIDTH : (at + 1) * self.WIDTH] = array("f", found[1:])
+        self._dirty.add(at // PAGE)
+
+    def load(self, read: Read) -> None:
+        """Take up what was stored: the spans of a page, then its bounds."""
+        for page in range(SLOTS // PAGE):
+            raw = read(SLOT + bytes([page]))
+            if raw is not None:
+                begin, end = page * PAGE, (page + 1) * PAGE
+                self._spans[begin:end] = unpacked(self._spans, raw[: 4 * PAGE])
+                self._bounds[begin * self.WIDTH : end * self.WIDTH] = unpacked(self._bounds, raw[4 * PAGE :])
+
+    def changes(self) -> Parts:
+        pages = sorted(self._dirty)
+        self._dirty.clear()
+        return [(SLOT + bytes([page]), self._page(page * PAGE, (page + 1) * PAGE)) for page in pages]
+
+    def _page(self, begin: int, end: int) -> bytes:
+        return packed(self._spans[begin:end]) + packed(self._bounds[begin * self.WIDTH : end * self.WIDTH])
 
 
 class Excess(NamedTuple):
@@ -137,13 +168,13 @@ class Standing(SeriesDetector):
         self.least = least
         self.pace = Pace()
         self._recent: list[float] = []
-        self._slots = [Extremes()] * SLOTS
-        self._days: list[Excess] = []
+        self._slots = Slots()
+        self._days = array("f")
+        """The excesses of the last KEPT days, four numbers each, the newest last."""
         self._seen_days = 0
         self._slot = -1
         self._low, self._high = inf, -inf
         self._today = Excess()
-        self._dirty: set[int] = set()
         self._changed = self._day_ended = False
         self._prepare()
         self._said = (0.0, 0.0, 0.0)
@@ -206,7 +237,6 @@ class Standing(SeriesDetector):
         if self._high > -inf:
             at = self._slot % SLOTS
             self._slots[at] = self._slots[at].after(span, single(self._low), single(self._high))
-            self._dirty.add(at)
         if self._slot >= 0 and slot // SLOTS != self._slot // SLOTS:
             self._end_day()
         self._slot, self._low, self._high = slot, inf, -inf
@@ -216,16 +246,22 @@ class Standing(SeriesDetector):
         self._seen_days += 1
         if self._seen_days > self.FIRST_DAYS and self._today.up > -inf:
             today = self._today
-            if self.known and len(self._days) > 1:
+            if self.known and self._count() > 0:
                 most = (self.GROWTH * each + self.STEP * self.least for each in self._worst())
                 today = Excess(*map(min, today, most))
-            self._days = [*self._days, Excess(*map(single, today))][-KEPT:]
+            self._days = (self._days + array("f", today))[-KEPT * len(today) :]
             self._day_ended = True
         self._today = Excess()
 
+    def _count(self) -> int:
+        """Days that are compared with: all that are known but the last."""
+        return len(self._days) // len(Excess._fields) - 1
+
     def _worst(self) -> Excess:
         """The largest excesses of all days but the last, at least 0."""
-        return Excess(*(max(0.0, *each) for each in zip(*self._days[:-1], strict=True)))
+        kinds = len(Excess._fields)
+        before = self._days[:-kinds]
+        return Excess(*(max(0.0, *before[kind::kinds]) for kind in range(kinds)))
 
     def _prepare(self) -> None:
         """What stays the same while a half hour lasts: its extremes, and the limits."""
@@ -234,13 +270,13 @@ class Standing(SeriesDetector):
         if self._slot < 0:
             return
         span, at = self._slot // (SLOTS * SPAN_DAYS), self._slot % SLOTS
-        known = [each.known(span) for each in self._slots]
+        known = [self._slots[each].known(span) for each in range(SLOTS)]
         near = [known[(at + off) % SLOTS] for off in (-1, 0, 1)]
         low, high = min(each[0] for each in near), max(each[1] for each in near)
         if low > high:
             return
         self._usual = low, high
-        count = len(self._days) - 1
+        count = self._count()
         if count < 1:
             return
         spread = max(each[1] for each in known) - min(each[0] for each in known)
@@ -282,26 +318,20 @@ class Standing(SeriesDetector):
         self._today, recent = Excess(*rest[:4]), rest[4:]
         self._recent = recent[:count]
         self.pace.restore(raw, _OWN.size)
-        stored = read(DAYS) or b""
-        self._days = [Excess(*each) for each in _DAY.iter_unpack(stored)]
-        for at in range(SLOTS):
-            raw = read(SLOT + bytes([at]))
-            if raw is not None:
-                self._slots[at] = Extremes(*_SLOT.unpack(raw))
+        self._days = unpacked(self._days, read(DAYS) or b"")
+        self._slots.load(read)
         self._prepare()
 
     def changes(self) -> Parts:
         """Parts that changed since the last call."""
         return list(self._changes()) if self._changed else []
 
-    def _changes(self) -> Iterator[tuple[bytes, bytes]]:
+    def _changes(self) -> Iterator[tuple[bytes, bytes | None]]:
         self._changed = False
         recent = self._recent + [0.0] * (RECENT - len(self._recent))
         counts = (len(self._recent), self._slot, self._seen_days)
         yield HEADER, _OWN.pack(*counts, self._low, self._high, *self._today, *recent) + self.pace.store()
         if self._day_ended:
             self._day_ended = False
-            yield DAYS, b"".join(_DAY.pack(*each) for each in self._days)
-        for at in sorted(self._dirty):
-            yield SLOT + bytes([at]), _SLOT.pack(*self._slots[at])
-        self._dirty.clear()
+            yield DAYS, packed(self._days)
+        yield from self._slots.changes()

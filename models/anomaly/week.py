@@ -2,18 +2,17 @@
 
 from array import array
 from math import hypot, nan
-from struct import Struct, pack, unpack, unpack_from
-from typing import TypeVar
+from struct import Struct, pack, unpack
 
-from models.anomaly.parts import Parts, Read
+from models.anomaly.parts import N, Parts, Read, packed, packed_trimmed, trimmed, unpacked, unpacked_trimmed
 
 BIN_MS = 900_000
 BINS = 672
 """Quarters of an hour in a week."""
 
 DAY_BINS = 96
-PAGE = 16
-"""Bins that are stored together: four hours of the week, 320 bytes."""
+PAGE = 32
+"""Bins that are stored together: eight hours of the week, 544 bytes."""
 
 WEEKS = 3
 """Weeks that a bin remembers."""
@@ -28,9 +27,6 @@ NORMAL = 1.4826
 FEW = (0.0, 0.0, 1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107)
 """What makes the median absolute deviation of so few values unbiased; n / (n - 0.8) beyond (Croux, Rousseeuw 1992)."""
 
-LARGEST = 3e38
-"""Stored as single precision."""
-
 FLOOR = 0.01
 """Share of the level that a spread is at least."""
 
@@ -42,9 +38,7 @@ UNKNOWN = 0x7FC0
 
 NEVER = -(2**62)
 
-_HEAD = Struct(">2q")
-
-N = TypeVar("N", int, float)
+_HEAD = Struct(">2qB")
 
 
 def median(values: list[float]) -> float:
@@ -54,18 +48,13 @@ def median(values: list[float]) -> float:
     return ordered[upper] if len(ordered) % 2 else (ordered[upper - 1] + ordered[upper]) / 2
 
 
-def bounded(value: float) -> float:
-    """The nearest value that single precision can hold."""
-    return max(-LARGEST, min(value, LARGEST))
-
-
 def coarse(value: float) -> int:
     """The upper half of a single precision number, rounded: right to 0.4 %, which is enough for a spread.
 
     >>> fine(array("H", [coarse(1234.5), UNKNOWN, coarse(0.0)]))
     [1232.0, 0.0]
     """
-    bits: int = unpack(">I", pack(">f", bounded(value)))[0]
+    bits: int = unpack(">I", pack(">f", value))[0]
     return (bits + 0x8000) >> 16
 
 
@@ -80,20 +69,25 @@ class Quarter:
 
     Attributes:
         number: of the quarter, since the epoch; NEVER before the first.
-        values: in the order of time, KEPT at most.
+        values: in the order of time and in single precision, KEPT at most.
     """
 
     __slots__ = ("_cell", "number", "values")
 
     def __init__(self) -> None:
         self.number = self._cell = NEVER
-        self.values: list[float] = []
+        self.values = array("f")
 
     def begin(self, number: int) -> list[float]:
         """Begin this quarter; what was kept of the one before."""
-        ended, self.values = self.values, []
+        ended = self.values.tolist()
+        self.forget()
         self.number = number
         return ended
+
+    def forget(self) -> None:
+        """Forget its values."""
+        self.values = array("f")
 
     def learn(self, epoch_ms: int, value: float) -> None:
         cell = epoch_ms // CELL_MS
@@ -102,15 +96,15 @@ class Quarter:
             self.values.append(value)
 
     def store(self) -> bytes:
-        return _HEAD.pack(self.number, self._cell) + pack(f">B{len(self.values)}d", len(self.values), *self.values)
+        return _HEAD.pack(self.number, self._cell, len(self.values)) + packed(self.values)
 
     def restore(self, raw: bytes, at: int) -> int:
         """Take up what `store` wrote at this place; the place behind it."""
-        self.number, self._cell = _HEAD.unpack_from(raw, at)
+        self.number, self._cell, count = _HEAD.unpack_from(raw, at)
         at += _HEAD.size
-        count = raw[at]
-        self.values = list(unpack_from(f">{count}d", raw, at + 1))
-        return at + 1 + 8 * count
+        end: int = at + 4 * count
+        self.values = unpacked(self.values, raw[at:end])
+        return end
 
 
 class Week:
@@ -120,7 +114,7 @@ class Week:
     What is expected in one is the median of those medians: of its own, counted twice, and of its two neighbours' in
     the last WEEKS weeks. While it was never seen, those of the same time on all days stand for it. The spread joins
     that within quarters and that between them. Both stay the same while a quarter lasts, so an update costs little.
-    About 14 kB are stored at most.
+    Medians are kept in three bytes, right to 0.0015 %, deviations in two; that makes 11.4 kB.
 
     Attributes:
         expected: of the running quarter; None while nothing is known of it.
@@ -151,7 +145,7 @@ class Week:
     def forget(self) -> None:
         """Begin anew."""
         self._dirty |= {at // PAGE for at, wide in enumerate(self._wide) if wide != UNKNOWN}
-        self._quarter.values = []
+        self._quarter.forget()
         self._clear()
 
     def advance(self, epoch_ms: int) -> None:
@@ -181,7 +175,7 @@ class Week:
         for before in fine(self._wide[at : at + 1]):
             wide = before + (wide - before) / WEEKS
         self._wide[at] = coarse(wide)
-        self._medians[slot] = bounded(middle)
+        self._medians[slot] = trimmed(middle)
         self._spreads[slot] = coarse(spread)
         self._dirty.add(at // PAGE)
 
@@ -217,10 +211,8 @@ class Week:
                 continue
             begin = page * PAGE
             each = PAGE * WEEKS
-            medians, coded = array("f", stored[: 4 * each]), array("H", stored[4 * each :])
-            medians.byteswap()
-            coded.byteswap()
-            self._medians[begin * WEEKS : begin * WEEKS + each] = medians
+            coded = unpacked(self._wide, stored[3 * each :])
+            self._medians[begin * WEEKS : begin * WEEKS + each] = unpacked_trimmed(stored[: 3 * each])
             self._spreads[begin * WEEKS : begin * WEEKS + each] = coded[:each]
             self._wide[begin : begin + PAGE] = coded[each:]
         self._expect(self._quarter.number)
@@ -235,13 +227,8 @@ class Week:
             if all(code == UNKNOWN for code in wide):
                 out.append((b"w" + bytes([page]), None))
                 continue
-            medians, coded = (
-                self._medians[begin * WEEKS : end * WEEKS],
-                self._spreads[begin * WEEKS : end * WEEKS] + wide,
-            )
-            medians.byteswap()
-            coded.byteswap()
-            out.append((b"w" + bytes([page]), medians.tobytes() + coded.tobytes()))
+            medians = packed_trimmed(self._medians[begin * WEEKS : end * WEEKS])
+            out.append((b"w" + bytes([page]), medians + packed(self._spreads[begin * WEEKS : end * WEEKS] + wide)))
         self._dirty.clear()
         return out
 

@@ -1,5 +1,6 @@
 """What the detector that pages makes of the series that hosts have."""
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -7,8 +8,9 @@ from functools import cache
 import pytest
 
 from models.anomaly import detector
-from models.anomaly.codebook import Codebook
+from models.anomaly.codebook import Codebook, Line
 from models.anomaly.novelty import Novelty
+from models.anomaly.parts import single
 
 NOON_MS = 1_740_830_400_000
 MINUTE, SECOND = 60_000, 1000
@@ -39,7 +41,7 @@ def test_the_first_change_of_a_constant_series_is_news() -> None:
     assert max(feed(novelty, [41.3] * 2000)) < 0.5
     assert feed(novelty, [52.0])[0] > 0.9
     why = novelty.explain()
-    assert (why["expected"], why["nearest"], why["direction"]) == (pytest.approx(41.3), 41.3, "up")
+    assert (why["expected"], why["nearest"], why["direction"]) == (pytest.approx(41.3), single(41.3), "up")
     assert why["summary"] == "52, usual 41.3 at 21:00 UTC: it had never changed before"
 
 
@@ -225,18 +227,30 @@ def test_the_usual_range_is_that_of_the_hour() -> None:
     assert why["parts"]["value"]["surprise"] == pytest.approx(abs(70.0 - why["nearest"]))
 
 
-def filled(count: int, capacity: int) -> Codebook:
-    book = Codebook(b"v", capacity)
+@pytest.mark.parametrize("levels", [(0.1, 0.3), (41.3, -41.3), (1e9 + 1 / 3, 1.0)])
+def test_what_was_seen_is_no_surprise_at_all(levels: tuple[float, float]) -> None:
+    """However coarsely it is kept, and however little the record has left."""
+    novelty = detector()
+    feed(novelty, levels * 500)
+    for level in levels:
+        feed(novelty, [level])
+        assert novelty.explain()["parts"]["value"]["surprise"] == 0.0
+
+
+def filled(kind: type[Codebook], count: int, capacity: int) -> Codebook:
+    book = kind(b"v", capacity)
     for number in range(count):
         book.learn(float(number % 97), float(number), 0.0)
     return book
 
 
-@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 64, 65, 200])
-def test_a_book_is_the_same_after_it_was_stored(count: int) -> None:
-    book = filled(count, 64)
+@pytest.mark.parametrize("kind", [Codebook, Line])
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 64, 65, 200])
+def test_a_book_is_the_same_after_it_was_stored(kind: type[Codebook], count: int) -> None:
+    book = filled(kind, count, 64)
     parts = {name: raw for name, raw in book.changes() if raw is not None}
-    restored = Codebook(b"v", 64)
+    assert sum(map(len, parts.values())) == 4 * kind.WIDTH * len(book)
+    restored = kind(b"v", 64)
     restored.load(parts.get, book.turn)
     assert len(restored) == len(book) == min(count, 64)
     for number in range(40):
@@ -250,7 +264,7 @@ def test_the_nearest_point_is_found() -> None:
     chance = random.Random(9)
     book, points = Codebook(b"v", 300), []
     for _ in range(300):
-        points.append((chance.gauss(0, 1), chance.gauss(0, 9)))
+        points.append((single(chance.gauss(0, 1)), single(chance.gauss(0, 9))))
         book.learn(*points[-1], 0.0)
 
     def plain(a: float, b: float) -> float:
@@ -262,8 +276,20 @@ def test_the_nearest_point_is_found() -> None:
         assert book.distance(a, b) == plain(a, b)
 
 
-def test_a_full_book_forgets_the_oldest_point() -> None:
-    book = Codebook(b"v", 4)
+def test_the_nearest_point_on_the_line_is_found() -> None:
+    chance = random.Random(9)
+    book = Line(b"v", 300)
+    points = [single(chance.gauss(0, 1)) for _ in range(300)]
+    assert book.distance(0.0) == math.inf
+    for each in points:
+        book.learn(each, 0.0, 0.0)
+    for a in [chance.gauss(0, 3) for _ in range(300)] + points[:5]:
+        assert book.distance(a) == min(abs(a - each) for each in points)
+
+
+@pytest.mark.parametrize("kind", [Codebook, Line])
+def test_a_full_book_forgets_the_oldest_point(kind: type[Codebook]) -> None:
+    book = kind(b"v", 4)
     for number in range(6):
         book.learn(number * 10.0, 0.0, 0.0)
     assert len(book) == 4

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models.anomaly.iqr import Quartiles
+from models.anomaly.parts import trimmed
 from models.anomaly.plain import Plain
 from models.anomaly.spike import Spike
 from models.anomaly.trailing import LEAST, MINUTE_MS, MINUTES
@@ -52,7 +53,7 @@ def test_the_minutes_hold_exactly_the_samples_of_the_window(seed: int) -> None:
         mean, deviation = fmean(exact), pstdev(exact)
         close = pytest.approx((mean - 3 * deviation, mean + 3 * deviation), rel=1e-9, abs=1e-9)
         assert (why["usual_low"], why["usual_high"]) == close
-        ordered = [float(np.float32(value)) for value in sorted(exact)]  # as they are kept
+        ordered = [trimmed(value) for value in sorted(exact)]  # as they are kept
         first, third = ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
         why = iqr.explain()
         assert why["usual_low"] == first - 1.5 * (third - first)
@@ -88,7 +89,7 @@ def test_the_window_is_bounded_at_any_rate() -> None:
         for at in range(5000):
             zscore.update_ms(NOON_MS + step_ms * at, float(at % 17))
             iqr.update_ms(NOON_MS + step_ms * at, float(at % 17))
-        assert len(zscore.window.buckets) <= MINUTES
+        assert len(zscore.window.minutes) <= MINUTES
         assert iqr.window.count <= 15 * MINUTES
 
 
