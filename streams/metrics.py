@@ -27,7 +27,8 @@ from streams.runtime import Agent, Control, Due, Frame
 from streams.serving import NO_MODELS, Models, Serving, serving
 from streams.tuned import NOWHERE, thresholds
 
-MODEL, VERSION, SLOT = "anomaly", "novelty-1", "champion"
+MODEL, VERSION, SLOT = "anomaly", "detectors_v2", "champion"
+"""VERSION stands for all detectors and for the rule by which they page; see docs/detectors.md."""
 
 BREACH = 0.5
 """A static limit fires from this score on, whatever the threshold."""
@@ -50,14 +51,18 @@ class Rules(NamedTuple):
         observe_only: score and learn, open no alert.
         off: detectors that are switched off, by name.
         offset: of the newest command in force; -1 before the first.
-        tuned: instead of the threshold, by metric, where verdicts have raised it.
+        tuned: instead of the threshold, by (detector, metric), where verdicts have raised it.
     """
 
     threshold: float
     observe_only: bool
     off: frozenset[str]
     offset: int
-    tuned: Mapping[str, float] = NOWHERE
+    tuned: Mapping[tuple[str, str], float] = NOWHERE
+
+    def fires(self, detector: str, metric: str) -> float:
+        """The score from which a detector fires on a metric."""
+        return self.tuned.get((detector, metric), self.threshold)
 
     @classmethod
     def of(cls, control: Control, tenant: str, time: int) -> Self:
@@ -183,12 +188,15 @@ def look(watch: Watch, host: str, value: float, detail: dict[str, float], rules:
     findings: dict[str, Finding] = {}
     novelty, excited = watch.scores[0], False
     if "novelty" not in rules.off:
-        threshold = rules.tuned.get(watch.name, rules.threshold)
         detail[f"{watch.name}/novelty"] = novelty
         if watch.stands:
             detail[f"{watch.name}/standing"] = watch.stands
-        excited = novelty >= threshold
-        found = stands(watch, host, value, threshold) if watch.standing.known else news(watch, host, value, threshold)
+        newly = rules.fires("novelty", watch.name)
+        excited = novelty >= newly
+        if watch.standing.known:
+            found = stands(watch, host, value, rules.fires("standing", watch.name))
+        else:
+            found = news(watch, host, value, newly)
         if found is not None:
             findings["metric_anomaly"] = found
     if watch.limit is not None and "static" not in rules.off:
