@@ -206,7 +206,7 @@ def test_the_strongest_evidence_is_kept() -> None:
 
 WRONG = {
     "kind": ({"kind": "metric_mood"}, "kind must be one of"),
-    "phase": ({"phase": "smouldering"}, "phase must be firing or clear"),
+    "phase": ({"phase": "smouldering"}, "phase must be one of firing, clear, held_back, not 'smouldering'"),
     "severity": ({"severity": "FATAL"}, "severity of metric_anomaly must be one of"),
     "direction": ({"direction": "sideways"}, "direction must be one of"),
     "fingerprint": ({"subject": "db-1"}, "the candidate's own fields make 'acme|metric_anomaly|db-1|"),
