@@ -78,7 +78,7 @@ def predictions(rows: int) -> Iterator[dict[str, Any]]:
     base = {
         "tenant_id": "local",
         "model": "anomaly",
-        "model_version": "novelty-1",
+        "model_version": "detectors_v2",
         "calibration_version": "none",
         "feature_set": "metrics-1",
         "slot": "champion",

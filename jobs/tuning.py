@@ -4,12 +4,12 @@ What is proposed is decided by models.tuning; here the alerts are gathered, and 
 that each is versioned, audited, expires and can be undone.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.steps import THRESHOLDS, Change, forbidden, take
 from models.control import DEFAULTS
 from models.tuning import (
     KEEP_MS,
@@ -24,7 +24,6 @@ from models.tuning import (
     shares,
     wide,
 )
-from producers.control import NoAnswer, ask, command
 from schemas import topics
 from streams.runtime import Control
 from streams.runtime.follower import Follower
@@ -32,7 +31,8 @@ from streams.runtime.follower import Follower
 BY = "job:tuning"
 """Who the audit says it was."""
 
-THRESHOLDS, FLAGS = topics.CONTROL_THRESHOLDS.name, topics.CONTROL_FLAGS.name
+FORBIDS = {"stop_automatic": True, "tuning": False}
+"""Values of flags under which nothing is tuned."""
 
 Alert = Mapping[str, Any]
 
@@ -98,12 +98,7 @@ def plan(tenant: str, alerts: list[PastAlert], control: Control, now: int) -> Pl
 
 def held(control: Control, tenant: str, now: int) -> str | None:
     """The flag that forbids to tune a tenant's detectors, and who set it; None where none does."""
-    for flag, forbids in (("stop_automatic", True), ("tuning", False)):
-        found = control.find(FLAGS, tenant, flag, now)
-        if found is not None and found[1].value is forbids:
-            who, entry = found
-            return f"{flag} of {who} is {'on' if forbids else 'off'}, by {entry.by}: {entry.reason}"
-    return None
+    return forbidden(control, tenant, FORBIDS, now)
 
 
 def standing(control: Control, tenant: str, scope: Scope, now: int) -> Standing:
@@ -129,8 +124,6 @@ async def tune(
 ) -> tuple[list[Plan], list[Step]]:
     """Judge every tenant's detectors by the verdicts on its alerts, and take the steps that they call for.
 
-    The flags are looked at again before each step. Without an answer to one, the rest is not tried.
-
     Args:
         servers: bootstrap servers.
         alerts: those of the last two weeks, by tenant, as `newest` gives them.
@@ -141,44 +134,20 @@ async def tune(
     Raises:
         KafkaError, KafkaException, TimeoutError, LookupError, Halt: control cannot be read or asked.
     """
-    steps: list[Step] = []
     async with Follower(servers, topics.CONTROL, prefix=prefix, defaults=DEFAULTS) as follower:
         chosen = sorted(alerts) if tenant is None else [tenant]
         plans = [plan(each, alerts.get(each, []), follower.control, now) for each in chosen]
-        silent = False
-        for mine in plans:
-            for proposal in mine.steps:
-                forbidden = held(follower.control, mine.tenant, now)
-                if forbidden is not None:
-                    step = Step(mine.tenant, proposal, "held", forbidden)
-                elif dry_run:
-                    step = Step(mine.tenant, proposal, "proposed", proposal.reason)
-                elif silent:
-                    step = Step(mine.tenant, proposal, "unanswered", "not tried: nobody answers")
-                else:
-                    step = await _take(servers, prefix, mine.tenant, proposal, follower.control, now, limit_s)
-                    silent = step.outcome == "unanswered"
-                steps.append(step)
-    return plans, steps
-
-
-async def _take(
-    servers: str, prefix: str, tenant: str, proposal: Proposal, control: Control, now: int, limit_s: float
-) -> Step:
-    versions = control.history(THRESHOLDS, tenant, proposal.scope.setting)
-    asked = command(
-        action="set",
-        tenant=tenant,
-        name=proposal.scope.setting,
-        value=repr(proposal.new),
-        expected_version=versions[-1].version if versions else 0,
-        expires_at=now + KEEP_MS,
-        requested_at=now,
-        by=BY,
-        reason=proposal.reason,
-    )
-    try:
-        answer = await asyncio.to_thread(ask, servers, asked, prefix=prefix, limit_s=limit_s)
-    except NoAnswer as error:
-        return Step(tenant, proposal, "unanswered", str(error))
-    return Step(tenant, proposal, answer["outcome"], answer["message"])
+        wanted = [(mine.tenant, proposal) for mine in plans for proposal in mine.steps]
+        outcomes = await take(
+            servers,
+            follower,
+            [Change(who, proposal.scope.setting, proposal.new, proposal.reason) for who, proposal in wanted],
+            FORBIDS,
+            by=BY,
+            now=now,
+            keep_ms=KEEP_MS,
+            prefix=prefix,
+            dry_run=dry_run,
+            limit_s=limit_s,
+        )
+    return plans, [Step(*each, *outcome) for each, outcome in zip(wanted, outcomes, strict=True)]

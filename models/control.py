@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.anomaly import DETECTORS
+from models.anomaly.budget import NOTHING, ORDER
 from models.identity import TENANT
 from models.registry import activation
 from models.tuning import FACTOR, Scope
@@ -103,6 +104,9 @@ def _flag(name: str, default: bool, doc: str, *, everyone: bool = False, at_once
 DETECTOR_FLAGS: dict[str, str] = {name: f"{name}_detector" for name in DETECTORS}
 """The flag that switches a detector on or off, by its name."""
 
+CUTS: dict[str, str] = {name: f"{name}_cut" for name in ORDER}
+"""The setting that holds the alert budget's cut of a detector, by its name."""
+
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
@@ -131,7 +135,7 @@ SETTINGS: dict[str, Setting] = {
             "anomaly_threshold",
             topics.CONTROL_THRESHOLDS.name,
             0.5,
-            "Score of the novelty detector from which a sample fires; static limits have rules of their own.",
+            "Score of standing and novelty from which a sample fires; static limits have rules of their own.",
             low=0.0,
             high=1.0,
         ),
@@ -143,6 +147,18 @@ SETTINGS: dict[str, Setting] = {
             low=0,
             high=10_000,
             unit="alerts per 8 hours",
+        ),
+        *(
+            Setting(
+                cut,
+                topics.CONTROL_THRESHOLDS.name,
+                0.0,
+                f"An anomaly that {name} finds with a lower score is held back: unless it is CRITICAL, it opens no "
+                "alert. Set daily from alert_budget; above 1 holds back all of them.",
+                low=0.0,
+                high=NOTHING,
+            )
+            for name, cut in CUTS.items()
         ),
         Setting(
             FACTOR,

@@ -7,7 +7,7 @@ what comes of it.
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from models.alerts import DAY_MS, HOUR_MS
 from models.identity import name_fault
@@ -16,11 +16,11 @@ from models.metrics import EXTRA_BYTES, HOST_BYTES
 FACTOR = "surprise_factor"
 """The family of settings that holds the factor of each scope; see models.control."""
 
-DETECTORS: Mapping[str, str] = {"metric_anomaly": "novelty"}
-"""The detector behind each kind of alert that may be tuned. Static limits and silence adapt to nobody."""
+POWER: Mapping[str, float] = {"novelty": 4.0, "standing": 1.0}
+"""Odds of a score, s / (1 - s), are the surprise to this power (see `threshold`).
 
-POWER: Mapping[str, float] = {"novelty": 4.0}
-"""Odds of a score, s / (1 - s), are the surprise to this power (see `threshold`)."""
+These are the detectors that may be tuned. Static limits and silence adapt to nobody.
+"""
 
 SHARE = 0.2
 """A larger share of false alerts than this is too many."""
@@ -32,7 +32,7 @@ STEP = 1.1
 STEP_MS = DAY_MS
 """At most one step in this time."""
 MOST = 1.7
-"""The job goes no higher: scores from 0.9 on, which alone can be CRITICAL, fire under every factor up to this."""
+"""The job goes no higher: novelty scores from 0.9, and what stands 1.7 times its limit out, fire under every factor."""
 KEEP_MS = 28 * DAY_MS
 """A step expires after this."""
 
@@ -46,14 +46,17 @@ def threshold(detector: str, factor: float, base: float = 0.5) -> float:
 
     The novelty detector adds the logarithms of four surprises relative to their records (the largest counts twice),
     and its score is the logistic of the sum: surprises that are all f times as large multiply the odds of the score by
-    f to the 4th power.
+    f to the 4th power. The surprise of standing is its excess, and the odds of its score are excess / limit.
 
     Args:
+        detector: one of POWER.
         factor: above 0; 1 changes nothing.
         base: score from which it fires elsewhere, 0 to 1.
 
     >>> threshold("novelty", 1.0), round(threshold("novelty", 1.1), 4), round(threshold("novelty", 1.7), 4)
     (0.5, 0.5942, 0.8931)
+    >>> round(threshold("standing", 1.1), 4)  # 1.1 / 2.1: 1.1 times the limit
+    0.5238
     """
     raised: float = base * factor ** POWER[detector]
     return raised / (raised + 1.0 - base)
@@ -123,17 +126,25 @@ class PastAlert:
     false: bool | None
 
 
-def past_alert(alert: Mapping[str, object]) -> PastAlert | None:
+def detector_of(alert: Mapping[str, Any]) -> str | None:
+    """The detector whose score an alert, or a candidate for one, has; None where it is none that can be tuned.
+
+    Only standing says in its evidence where the value `stands`.
+    """
+    if alert["kind"] != "metric_anomaly":
+        return None
+    return "standing" if "stands" in alert["evidence"] else "novelty"
+
+
+def past_alert(alert: Mapping[str, Any]) -> PastAlert | None:
     """What tuning needs of a record of the topic alerts; None for a kind that is never tuned."""
-    detector = DETECTORS.get(str(alert["kind"]))
+    detector = detector_of(alert)
     if detector is None:
         return None
-    opened_at, score, verdict = alert["opened_at"], alert["score"], alert["verdict"]
-    assert isinstance(opened_at, int)
-    assert isinstance(score, float)
-    scope = Scope(detector, str(alert["subject"]), str(alert["metric"]), hour_of_week(opened_at))
+    opened_at, verdict = alert["opened_at"], alert["verdict"]
+    scope = Scope(detector, alert["subject"], alert["metric"], hour_of_week(opened_at))
     false = None if verdict is None else verdict == "false_positive"
-    return PastAlert(str(alert["alert_id"]), scope, opened_at, score, false)
+    return PastAlert(alert["alert_id"], scope, opened_at, alert["score"], false)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from models.alerts import DAY_MS, KINDS, RANK, VERDICTS, MoveRefused, move
 from models.identity import derived_id
 from models.incidents import incident_id
 from streams.alert_desk import Desk
-from streams.alert_state import NEVER, Episode, Incident, Silence
+from streams.alert_state import MOST_PAST, NEVER, PAST_MS, Episode, Incident, Past, Silence
 from streams.alert_time import due
 from streams.incidents import confirm, members, merge, split
 
@@ -31,7 +31,7 @@ class CommandRefused(ValueError):
 def obey(desk: Desk, command: Command) -> None:
     """Carry out one command after what is due by then, and answer it. What is refused changes nothing."""
     due(desk, command["at"])
-    episode: Episode | None = None
+    episode: Episode | Past | None = None
     incident: Incident | None = None
     seq: int | None = None
     try:
@@ -39,7 +39,11 @@ def obey(desk: Desk, command: Command) -> None:
             message = "it was carried out before"
         else:
             act = _checked(command)
-            if act in ON_ALERTS:
+            if act == "verdict":
+                episode = _judged(desk, command)
+                message = _verdict(desk, episode, command)
+                seq = episode.alert["seq"]
+            elif act in ON_ALERTS:
                 episode = _episode(desk, command)
                 message = ON_ALERTS[act](desk, episode, command)
                 seq = episode.alert["seq"]
@@ -86,10 +90,11 @@ def judge(desk: Desk, outcome: Outcome) -> str | None:
     if command["command_id"] in desk.tenant.done:
         return None
     try:
-        episode = _episode(desk, command)
+        episode = _judged(desk, command)
         holds = episode.alert["verdict_at"] or 0, episode.alert["verdict"] or ""
         if command["at"] >= holds[0] and (command["at"], command["verdict"]) != holds:
-            ON_ALERTS[_checked(command)](desk, episode, command)
+            _checked(command)
+            _verdict(desk, episode, command)
     except (CommandRefused, MoveRefused) as error:
         return str(error)
     desk.tenant.done.add(command["command_id"])
@@ -125,6 +130,23 @@ def _episode(desk: Desk, command: Command) -> Episode:
             "of each fingerprint only the newest alert can be changed"
         )
     return found[0]
+
+
+def _judged(desk: Desk, command: Command) -> Episode | Past:
+    """The alert that a verdict is about, which may be an older one."""
+    try:
+        return _episode(desk, command)
+    except CommandRefused as error:
+        wanted = command["alert_id"]
+        past = None if wanted is None else desk.tenant.find(Past, wanted)
+        if past is not None and command["fingerprint"] in (None, past.alert["fingerprint"]):
+            return past
+        if wanted is None:
+            raise
+        raise CommandRefused(
+            f"no alert {wanted} is known; verdicts are taken for {PAST_MS // DAY_MS} days after an alert opened, "
+            f"and of the older alerts on the newest {MOST_PAST:,}"
+        ) from error
 
 
 def _until(command: Command, begins_at: int, limit_ms: int) -> int:
@@ -171,7 +193,7 @@ def _snooze(desk: Desk, episode: Episode, command: Command) -> str:
     return _said(desk, episode, command, "snoozed")
 
 
-def _verdict(desk: Desk, episode: Episode, command: Command) -> str:
+def _verdict(desk: Desk, episode: Episode | Past, command: Command) -> str:
     """The newest verdict holds; its time is when it was asked for."""
     alert, verdict = episode.alert, command["verdict"]
     state = move(alert["state"], "verdict")
@@ -197,7 +219,7 @@ LABEL_FIELDS = (
 )
 
 
-def _said(desk: Desk, episode: Episode, command: Command, reason: str) -> str:
+def _said(desk: Desk, episode: Episode | Past, command: Command, reason: str) -> str:
     desk.tell(episode, command["at"], reason, command["by"], command["text"])
     return f"{reason}: the alert is {episode.alert['state']} (version {episode.alert['seq']})"
 
@@ -282,7 +304,6 @@ ON_ALERTS: dict[str, Callable[[Desk, Episode, Command], str]] = {
     "comment": _comment,
     "assign": _assign,
     "snooze": _snooze,
-    "verdict": _verdict,
 }
 ON_OTHERS: dict[str, Callable[[Desk, Command], str]] = {
     "silence": _silence,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.alerts import KINDS, MINUTE_MS, move
-from streams.alert_state import NEVER, Episode, Silence, TenantAlerts
+from streams.alert_state import NEVER, Episode, Past, Silence, TenantAlerts
 from streams.incidents import resolved
 
 Rows = list[dict[str, Any]]
@@ -29,14 +29,15 @@ class Desk:
     tenant: TenantAlerts
     told: Told
 
-    def tell(self, episode: Episode, time: int, reason: str, by: str = "system", note: str | None = None) -> None:
-        """Tell the next version of an alert, and keep the episode. `time`: event time of what has happened."""
-        alert = episode.alert
+    def tell(self, entry: Episode | Past, time: int, reason: str, by: str = "system", note: str | None = None) -> None:
+        """Tell the next version of an alert, and keep its entry. `time`: event time of what has happened."""
+        alert = entry.alert
         alert["seq"] += 1
         alert["updated_at"] = max(alert["updated_at"], time)
         alert |= {"by": by, "reason": reason, "note": note, "muted": muted(self.tenant, alert)}
-        episode.minute = max(episode.minute, time // MINUTE_MS)
-        self.tenant.keep(episode)
+        if isinstance(entry, Episode):
+            entry.minute = max(entry.minute, time // MINUTE_MS)
+        self.tenant.keep(entry)
         self.told.alerts.append(dict(alert))
 
     def resolve(self, episode: Episode, time: int, by: str = "system", note: str | None = None) -> None:

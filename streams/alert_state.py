@@ -1,5 +1,5 @@
-"""State of the alert agent, by tenant: an entry for each fingerprint that is open or was lately, each silence, each
-incident that is not closed. Every entry is small and stored by itself.
+"""State of the alert agent, by tenant: an entry for each fingerprint that is open or was lately, each older alert that
+still takes a verdict, each silence, each incident that is not closed. Every entry is small and stored by itself.
 """
 
 import struct
@@ -16,6 +16,11 @@ from streams.runtime import StateVersionError
 
 RETAIN_MS = 24 * alerts.HOUR_MS
 """A resolved entry is forgotten this long after the tenant last heard of its fingerprint (tenant's clock)."""
+
+PAST_MS = 14 * alerts.DAY_MS
+"""Verdicts on an alert are taken for this long after it opened (tenant's clock), as long as tuning looks at it."""
+MOST_PAST = 1000
+"""So many older alerts of a tenant are remembered for that, those that opened last; some 0.6 kB each."""
 
 NEVER = (1 << 63) - 1
 
@@ -75,11 +80,9 @@ class Episode:
         return min(self.escalate_at, self.settle_at, self.alert["snoozed_until"] or NEVER)
 
     def pack(self) -> bytes:
-        # What follows from other fields, or is said once, is left out: an entry stays well under 1 kB.
-        stored = {**self.alert, "fingerprint": "", "runbook": "", "links": [], "muted": None, "note": None}
         ends = (*self.ends, 0, 0, 0)[: alerts.FLAPS]
         times = (self.quiet_until, self.minute, self.fired_at, self.expires_at, self.escalate_at, self.settle_at)
-        return _EPISODE.pack(*times, *ends, self.held) + topics.ALERTS.codec.encode(stored)
+        return _EPISODE.pack(*times, *ends, self.held) + _reduced(self.alert)
 
     @classmethod
     def unpack(cls, raw: bytes) -> Self:
@@ -100,6 +103,12 @@ class Episode:
         return episode
 
 
+def _reduced(alert: Mapping[str, Any]) -> bytes:
+    """An alert as it is stored: what follows from other fields, or is said once, is left out. Well under 1 kB."""
+    unsaid: dict[str, Any] = {"fingerprint": "", "runbook": "", "links": [], "muted": None, "note": None}
+    return topics.ALERTS.codec.encode({**alert, **unsaid})
+
+
 def _complete(alert: dict[str, Any]) -> dict[str, Any]:
     alert["fingerprint"] = alerts.fingerprint(
         alert["tenant_id"], alert["kind"], alert["subject"], alert["metric"], alert["direction"]
@@ -108,6 +117,32 @@ def _complete(alert: dict[str, Any]) -> dict[str, Any]:
     alert["runbook"] = kind.runbook
     alert["links"] = alerts.links(kind, alert["subject"])
     return alert
+
+
+@dataclass(slots=True)
+class Past:
+    """An alert that is over and no longer the newest of its fingerprint, or forgotten: it still takes a verdict."""
+
+    alert: dict[str, Any]
+
+    FORMAT: ClassVar[bytes] = b"P"
+
+    @property
+    def name(self) -> str:
+        found: str = self.alert["alert_id"]
+        return found
+
+    @property
+    def deadline(self) -> int:
+        opened_at: int = self.alert["opened_at"]
+        return opened_at + PAST_MS
+
+    def pack(self) -> bytes:
+        return _reduced(self.alert)
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Self:
+        return cls(_complete(_decode(topics.ALERTS.codec, raw)))
 
 
 @dataclass(slots=True)
@@ -199,10 +234,12 @@ class Incident:
         return cls(_decode(topics.INCIDENTS.codec, raw[_INCIDENT.size :]), joined_at, close_at)
 
 
-Entry = Episode | Silence | Incident
-E = TypeVar("E", Episode, Silence, Incident)
+Entry = Episode | Past | Silence | Incident
+E = TypeVar("E", Episode, Past, Silence, Incident)
 
-FORMATS: dict[bytes, Callable[[bytes], Entry]] = {kind.FORMAT: kind.unpack for kind in (Episode, Silence, Incident)}
+FORMATS: dict[bytes, Callable[[bytes], Entry]] = {
+    kind.FORMAT: kind.unpack for kind in (Episode, Past, Silence, Incident)
+}
 
 
 def _decode(codec: Codec, raw: bytes) -> dict[str, Any]:
@@ -256,7 +293,7 @@ class TenantAlerts:
         self.done = Done()
         self._size = size
         self._free: list[int] = []
-        self._slots: dict[type[Entry], dict[str, int]] = {Episode: {}, Silence: {}, Incident: {}}
+        self._slots: dict[type[Entry], dict[str, int]] = {Episode: {}, Past: {}, Silence: {}, Incident: {}}
         self._entries: dict[int, Entry] = {}
         self._linked: dict[str, set[int]] = {}
         self._due: list[tuple[int, int]] = []
@@ -326,6 +363,9 @@ class TenantAlerts:
         """Store an entry that is new or changed, in the place of an earlier one of its name."""
         if isinstance(entry, Episode):
             entry.expires_at = self.clock + RETAIN_MS
+            before = self.find(Episode, entry.name)
+            if before is not None and before.alert["alert_id"] != entry.alert["alert_id"]:
+                self._remember(before)
         slot = self._slots[type(entry)].get(entry.name)
         if slot is None:
             if self._free:
@@ -335,6 +375,22 @@ class TenantAlerts:
                 self._size += 1
         self._place(slot, entry)
         self._changed.add(slot)
+
+    def forget(self, episode: Episode) -> None:
+        """Drop an episode that is over; verdicts on its alert are still taken for a while."""
+        self.drop(episode)
+        self._remember(episode)
+
+    def _remember(self, episode: Episode) -> None:
+        past = Past(episode.alert)
+        if past.deadline <= self.clock:
+            return
+        if len(self._slots[Past]) >= MOST_PAST:
+            oldest = min(self.every(Past), key=lambda each: each.deadline)
+            if past.deadline < oldest.deadline:
+                return
+            self.drop(oldest)
+        self.keep(past)
 
     def drop(self, entry: Entry) -> None:
         slot = self._slots[type(entry)].pop(entry.name)

@@ -8,7 +8,7 @@ import struct
 
 from models.alerts import ESCALATE_MS, ESCALATIONS, move
 from streams.alert_desk import Desk
-from streams.alert_state import NEVER, Episode, Silence, TenantAlerts
+from streams.alert_state import NEVER, Episode, Past, Silence, TenantAlerts
 from streams.incidents import close
 from streams.runtime import Due
 from streams.runtime.timers import Timers
@@ -44,6 +44,8 @@ def due(desk: Desk, clock: int) -> None:
         tenant.clock = max(tenant.clock, time)
         if isinstance(entry, Episode):
             _episode(desk, entry, time)
+        elif isinstance(entry, Past):
+            tenant.drop(entry)
         elif isinstance(entry, Silence):
             tenant.drop(entry)
             desk.unmute(time, entry.covers)
@@ -56,7 +58,7 @@ def _episode(desk: Desk, episode: Episode, time: int) -> None:
     """The first of what an alert is due for; what else is due at that time comes next."""
     alert = episode.alert
     if not episode.active:
-        desk.tenant.drop(episode)
+        desk.tenant.forget(episode)
     elif alert["snoozed_until"] == time:
         alert["snoozed_until"] = None
         desk.tenant.keep(episode)

@@ -22,6 +22,8 @@ from streams.runtime import Agent, Due, Frame
 SUMMARY_LIMIT = 600
 EVIDENCE_LIMIT = 24
 
+PHASES = ("firing", "clear", "held_back")
+
 Candidate = Mapping[str, Any]
 
 
@@ -58,8 +60,8 @@ def fault(candidate: Candidate) -> str | None:
     kind = KINDS.get(candidate["kind"])
     if kind is None:
         return f"kind must be one of {', '.join(KINDS)}, not {candidate['kind']!r}"
-    if candidate["phase"] not in ("firing", "clear"):
-        return f"phase must be firing or clear, not {candidate['phase']!r}"
+    if candidate["phase"] not in PHASES:
+        return f"phase must be one of {', '.join(PHASES)}, not {candidate['phase']!r}"
     if candidate["severity"] not in kind.severities:
         return f"severity of {kind.name} must be one of {', '.join(kind.severities)}, not {candidate['severity']!r}"
     if candidate["direction"] not in alerts.DIRECTIONS:
@@ -69,7 +71,7 @@ def fault(candidate: Candidate) -> str | None:
     )
     if candidate["fingerprint"] != same:
         return f"the fingerprint is {candidate['fingerprint']!r}, the candidate's own fields make {same!r}"
-    if candidate["samples"] < (candidate["phase"] == "firing"):
+    if candidate["samples"] < (candidate["phase"] != "clear"):
         return f"samples must be at least 1 for firing and 0 for clear, not {candidate['samples']}"
     if not math.isfinite(candidate["score"]):
         return f"score must be a finite number, not {candidate['score']}"
@@ -82,7 +84,10 @@ def advance(desk: Desk, candidate: Candidate) -> None:
     """Let a tenant's alerts take in one candidate, after what is due by then."""
     due(desk, candidate["event_time"])
     episode = desk.tenant.find(Episode, candidate["fingerprint"])
-    firing = candidate["phase"] == "firing"
+    firing = candidate["phase"] != "clear"
+    if candidate["phase"] == "held_back" and (episode is None or not episode.active):
+        # The budget opens nothing; an alert that is open has been told already.
+        return
     if episode is None:
         if firing:
             _open(desk, candidate, "opened")

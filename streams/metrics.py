@@ -13,7 +13,7 @@ from models.alerts import RANK, fingerprint
 from models.anomaly import forest_artifact
 from models.anomaly.severity import RISK, severity_of
 from models.anomaly.static import StaticLimit
-from models.control import DEFAULTS, DETECTOR_FLAGS
+from models.control import CUTS, DEFAULTS, DETECTOR_FLAGS
 from models.identity import derived_id, prediction_id
 from models.metrics import show, show_range
 from models.registry.activation import Post
@@ -27,7 +27,8 @@ from streams.runtime import Agent, Control, Due, Frame
 from streams.serving import NO_MODELS, Models, Serving, serving
 from streams.tuned import NOWHERE, thresholds
 
-MODEL, VERSION, SLOT = "anomaly", "novelty-1", "champion"
+MODEL, VERSION, SLOT = "anomaly", "detectors_v2", "champion"
+"""VERSION stands for all detectors and for the rule by which they page; see docs/detectors.md."""
 
 BREACH = 0.5
 """A static limit fires from this score on, whatever the threshold."""
@@ -50,14 +51,20 @@ class Rules(NamedTuple):
         observe_only: score and learn, open no alert.
         off: detectors that are switched off, by name.
         offset: of the newest command in force; -1 before the first.
-        tuned: instead of the threshold, by metric, where verdicts have raised it.
+        cuts: scores below which an anomaly is held back by the alert budget, by detector.
+        tuned: instead of the threshold, by (detector, metric), where verdicts have raised it.
     """
 
     threshold: float
     observe_only: bool
     off: frozenset[str]
     offset: int
-    tuned: Mapping[str, float] = NOWHERE
+    cuts: Mapping[str, float]
+    tuned: Mapping[tuple[str, str], float] = NOWHERE
+
+    def fires(self, detector: str, metric: str) -> float:
+        """The score from which a detector fires on a metric."""
+        return self.tuned.get((detector, metric), self.threshold)
 
     @classmethod
     def of(cls, control: Control, tenant: str, time: int) -> Self:
@@ -71,6 +78,7 @@ class Rules(NamedTuple):
                 if not control.get(topics.CONTROL_FLAGS.name, tenant, flag, time)
             ),
             control.offset,
+            {name: control.get(topics.CONTROL_THRESHOLDS.name, tenant, cut, time) for name, cut in CUTS.items()},
         )
 
     @classmethod
@@ -81,9 +89,13 @@ class Rules(NamedTuple):
         tuned = thresholds(control, tenant, event["host"], event["occurred_at"], time, rules.threshold)
         return rules._replace(tuned=tuned) if tuned else rules
 
+    def holds(self, finding: Finding) -> bool:
+        """Whether the alert budget has no room for what has been found; what is CRITICAL has its own."""
+        return finding.severity != "CRITICAL" and finding.score < self.cuts.get(finding.detector, 0.0)
+
     def allow(self, candidates: Iterable[dict[str, Any] | None]) -> list[dict[str, Any]]:
         """The candidates that may go out: who only observes still ends what was open before."""
-        return [each for each in candidates if each and not (self.observe_only and each["phase"] == "firing")]
+        return [each for each in candidates if each and not (self.observe_only and each["phase"] != "clear")]
 
 
 def process(frame: Frame, models: Models = NO_MODELS) -> None:
@@ -140,6 +152,7 @@ def score(
     time = event["occurred_at"]
     detail: dict[str, float] = {}
     firing: list[Finding] = []
+    held: list[str] = []
     unscored: list[str] = []
     seen: list[tuple[Watch, float]] = []
     for name, value in measured(event):
@@ -152,13 +165,22 @@ def score(
         findings, excited = look(watch, event["host"], value, detail, rules)
         if findings or watch.runs:
             evidence.add(findings, watch, host.calibration, rules.off, together)
-            candidates += tell(watch, event, value, findings, excited)
-            firing += findings.values()
+            candidates += tell(watch, event, value, findings, excited, rules)
+            for kind, finding in findings.items():
+                firing.append(finding)
+                if watch.runs[kind, finding.direction].held:
+                    held.append(name)
     host.note(time, seen)
-    fallback = together.refused
+    reasons = []
+    if held:
+        reasons.append(f"held back by the alert budget: {', '.join(held)}")
+    if together.refused:
+        reasons.append(together.refused)
     if unscored:
-        fallback = f"custom metrics past the limit of {EXTRA_LIMIT} per host were not scored: {', '.join(unscored)}"
-    made = prediction(event, detail, firing, fallback[:1000] if fallback else None, rules)
+        reasons.append(
+            f"custom metrics past the limit of {EXTRA_LIMIT} per host were not scored: {', '.join(unscored)}"
+        )
+    made = prediction(event, detail, firing, "; ".join(reasons)[:1000] or None, rules, opens=len(firing) > len(held))
     made["detail"] |= evidence.fired([watch for watch, _ in seen], rules.off)
     return made
 
@@ -183,12 +205,15 @@ def look(watch: Watch, host: str, value: float, detail: dict[str, float], rules:
     findings: dict[str, Finding] = {}
     novelty, excited = watch.scores[0], False
     if "novelty" not in rules.off:
-        threshold = rules.tuned.get(watch.name, rules.threshold)
         detail[f"{watch.name}/novelty"] = novelty
         if watch.stands:
             detail[f"{watch.name}/standing"] = watch.stands
-        excited = novelty >= threshold
-        found = stands(watch, host, value, threshold) if watch.standing.known else news(watch, host, value, threshold)
+        newly = rules.fires("novelty", watch.name)
+        excited = novelty >= newly
+        if watch.standing.known:
+            found = stands(watch, host, value, rules.fires("standing", watch.name))
+        else:
+            found = news(watch, host, value, newly)
         if found is not None:
             findings["metric_anomaly"] = found
     if watch.limit is not None and "static" not in rules.off:
@@ -211,6 +236,7 @@ def stands(watch: Watch, host: str, value: float, threshold: float) -> Finding |
     seen = (max if direction == "up" else min)(value, why["stands"])
     expected = (low + high) / 2
     return Finding(
+        detector="standing",
         direction=direction,
         severity=severity_of(name, max(score, watch.scores[0]), abs(seen - expected)),
         score=score,
@@ -250,6 +276,7 @@ def novel(watch: Watch, host: str, value: float, score: float) -> tuple[Finding,
     surprises = {f"{part}_surprise": found["surprise"] for part, found in why["parts"].items()}
     severity = severity_of(name, score, abs(seen - expected))
     return Finding(
+        detector="novelty",
         direction=direction,
         severity=severity if direction != "none" else min(severity, "WARNING", key=RANK.__getitem__),
         score=score,
@@ -262,6 +289,7 @@ def novel(watch: Watch, host: str, value: float, score: float) -> tuple[Finding,
 
 def over_limit(name: str, host: str, value: float, score: float, rule: StaticLimit) -> Finding:
     return Finding(
+        detector="static",
         direction="up",
         severity=rule.severity,
         score=score,
@@ -272,8 +300,13 @@ def over_limit(name: str, host: str, value: float, score: float, rule: StaticLim
     )
 
 
-def tell(watch: Watch, event: Event, value: float, findings: Findings, excited: bool) -> Iterator[dict[str, Any]]:
-    """Candidates of one metric: what begins, gets worse, goes on into another minute, or ends."""
+def tell(
+    watch: Watch, event: Event, value: float, findings: Findings, excited: bool, rules: Rules
+) -> Iterator[dict[str, Any]]:
+    """Candidates of one metric: what begins, gets worse, goes on into another minute, or ends.
+
+    What the budget holds back is told as that, until a sample is rare enough; from then on it fires to its end.
+    """
     time = event["occurred_at"]
     fired = {(kind, finding.direction): finding for kind, finding in findings.items()}
     for what in sorted(watch.runs.keys() - fired.keys()):
@@ -292,16 +325,19 @@ def tell(watch: Watch, event: Event, value: float, findings: Findings, excited: 
                 watch.end(what)
     for what, finding in fired.items():
         watch.touch(what)
+        held = rules.holds(finding)
         found = watch.runs.get(what)
         if found is None or found.echo:
-            found = watch.runs[what] = Run.begin(finding.severity, time)
-        elif not found.fire(finding.severity, time):
+            found = watch.runs[what] = Run.begin(finding.severity, time, held)
+        elif not found.fire(finding.severity, time, held):
             continue
+        if found.held:
+            finding.evidence["cut"] = rules.cuts[finding.detector]
         yield firing(watch.name, what[0], finding, found, event, value)
 
 
 def firing(name: str, kind: str, finding: Finding, run: Run, event: Event, value: float) -> dict[str, Any]:
-    return candidate(event, kind, name, finding.direction, "firing") | {
+    return candidate(event, kind, name, finding.direction, "held_back" if run.held else "firing") | {
         "severity": finding.severity,
         "samples": run.told(),
         "score": finding.score,
@@ -346,9 +382,18 @@ def candidate(event: Event, kind: str, metric: str, direction: str, phase: str) 
 
 
 def prediction(
-    event: Event, detail: Mapping[str, float], firing: list[Finding], fallback_reason: str | None, rules: Rules
+    event: Event,
+    detail: Mapping[str, float],
+    firing: list[Finding],
+    fallback_reason: str | None,
+    rules: Rules,
+    *,
+    opens: bool = False,
 ) -> dict[str, Any]:
-    """The prediction record of a sample; without detail it was not scored, and says why in `fallback_reason`."""
+    """The prediction record of a sample; without detail it was not scored, and says why in `fallback_reason`.
+
+    `opens`: whether something of what fires is an alert, and not held back.
+    """
     tenant, event_id = event["tenant_id"], event["event_id"]
     probability = max(detail.values(), default=0.0)
     severity = max((finding.severity for finding in firing), key=RANK.__getitem__, default=None)
@@ -373,7 +418,7 @@ def prediction(
         "label_set_99": None,
         "calibration_score": None,
         "risk_level": calm if severity is None else RISK[severity],
-        "decision": "clear" if severity is None else "alert",
+        "decision": "alert" if opens else "clear",
         "certified": False,
         "control_offset": rules.offset,
         "features": list(_nine(event)),

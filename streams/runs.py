@@ -11,7 +11,8 @@ from typing import Self
 
 from models.alerts import HOUR_MS, KINDS, MINUTE_MS, RANK, SEVERITIES
 
-_RUN = struct.Struct(">BqqIH?")
+_RUN = struct.Struct(">BqqIHB")
+_ECHO, _HELD = 1, 2
 LONG = 0xFFFF
 
 ECHO_MS = HOUR_MS
@@ -22,6 +23,7 @@ ECHO_MS = HOUR_MS
 class Finding:
     """What one kind of detector says about one firing sample of a metric."""
 
+    detector: str
     direction: str
     severity: str
     score: float
@@ -42,6 +44,7 @@ class Run:
         pending: firing samples since the last candidate.
         clean: clean samples in a row since the last firing one.
         echo: its end was told; what is left keeps the detector's excitement from being news.
+        held: nothing of it was rare enough for the alert budget so far; it opens with the first sample that is.
     """
 
     rank: int
@@ -50,22 +53,24 @@ class Run:
     pending: int = 0
     clean: int = 0
     echo: bool = False
+    held: bool = False
 
     @property
     def severity(self) -> str:
         return SEVERITIES[self.rank]
 
     @classmethod
-    def begin(cls, severity: str, time: int) -> Self:
-        """The run of a sample that is the first to fire; it is to be told."""
-        return cls(RANK[severity], time // MINUTE_MS, time, pending=1)
+    def begin(cls, severity: str, time: int, held: bool = False) -> Self:
+        """The run of a sample that is the first to fire; it is to be told. `held`: the budget holds it back."""
+        return cls(RANK[severity], time // MINUTE_MS, time, pending=1, held=held)
 
-    def fire(self, severity: str, time: int) -> bool:
-        """Take in a firing sample; whether it is to be told now."""
+    def fire(self, severity: str, time: int, held: bool = False) -> bool:
+        """Take in a firing sample; whether it is to be told now. `held`: the budget would hold it back."""
         self.fired_at, self.clean = time, 0
         self.pending += 1
         rank, minute = RANK[severity], time // MINUTE_MS
-        tell = rank > self.rank or minute > self.minute
+        tell = rank > self.rank or minute > self.minute or (self.held and not held)
+        self.held = self.held and held
         self.rank = max(rank, self.rank)
         if tell:
             self.minute = minute
@@ -89,8 +94,11 @@ class Run:
         return samples
 
     def pack(self) -> bytes:
-        return _RUN.pack(self.rank, self.minute, self.fired_at, self.pending, self.clean, self.echo)
+        return _RUN.pack(
+            self.rank, self.minute, self.fired_at, self.pending, self.clean, _ECHO * self.echo | _HELD * self.held
+        )
 
     @classmethod
     def unpack(cls, raw: bytes) -> Self:
-        return cls(*_RUN.unpack(raw))
+        rank, minute, fired_at, pending, clean, flags = _RUN.unpack(raw)
+        return cls(rank, minute, fired_at, pending, clean, bool(flags & _ECHO), bool(flags & _HELD))

@@ -11,7 +11,7 @@ from benchmarks import plain
 from benchmarks.month import APART, CAUSES, COUNTS, LENGTHS, SIZES, Incident, Month, make_month
 from benchmarks.month_detectors import TRIO, Alert, candidates, forest, openings, rules, samples, shipped, trio
 from benchmarks.month_hosts import DAY, KINDS, START_MS, make_host, variation
-from benchmarks.quality_month import groups, judge
+from benchmarks.quality_month import groups, judge, shifts
 from models import metrics
 from models.metrics import NAMES
 from schemas import topics
@@ -212,6 +212,13 @@ def test_groups_are_alerts_of_a_host_close_together() -> None:
     # The third host's go on for longer than two hours: 14 alerts, then another group.
     assert Counter(found[6:]) == {3: 14, 4: 6}
     assert Counter(groups([Alert(0, "", 5)] * 120)) == {0: 50, 1: 50, 2: 20}
+
+
+def test_alerts_in_a_shift_are_counted_from_the_eleventh_day_on() -> None:
+    times = [0, 14_399, 14_400, 14_879, 14_880, *range(20_160, 20_180), 43_199]
+    (row,) = shifts({"ours": judge([Alert(0, "", at) for at in times], [])}).rows
+    # 24 of them in 60 shifts.
+    assert row == ["ours", "0.4", "20", "1"]
 
 
 def test_the_product_s_own_agents_judge_a_small_month() -> None:

@@ -94,6 +94,7 @@ def test_the_newest_version_of_each_alert_counts() -> None:
             "metric": "cpu_percent",
             "opened_at": NOON,
             "score": 0.6,
+            "evidence": {"judged": 40.0},
             "verdict": None,
         } | other
 

@@ -1,38 +1,25 @@
 """A detector that cries wolf in one place is tuned there, and back again: real broker, real worker, real commands."""
 
-import asyncio
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from models.control import DEFAULTS
 from models.tuning import KEEP_MS, Scope, threshold
-from producers.publish import Accepted, Publisher
 from schemas import topics
-from schemas.apply import Cluster
-from schemas.topics import Topic
 from streams.alerts import ALERTS
 from streams.metrics import METRICS
 from streams.runtime import Control
-from streams.runtime.follower import Follower
 from streams.runtime.frame import InputRecord
 from streams.runtime.offline import run
 from tests.faults.waiting import until
+from tests.jobs.site import Instance, decoded, worker
 from tests.streams.test_metrics import MINUTE, NOON, sample
 from watchfloor.cli import main
-from watchfloor.commands.topics import all_wanted
-from watchfloor.log import messages
-from watchfloor.settings import Settings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -66,45 +53,20 @@ def played(start: int) -> list[dict[str, Any]]:
     return out
 
 
-def decoded(topic: Topic, values: Any) -> list[dict[str, Any]]:
-    return [topic.codec.decode(value) for value in values if value is not None]
-
-
-class Site:
-    """A running instance in the hands of a test."""
+class Site(Instance):
+    """A running instance, and the samples that it is given."""
 
     def __init__(self, kafka: str, prefix: str) -> None:
-        self.kafka, self.prefix = kafka, prefix
+        super().__init__(kafka, prefix)
         now = int(time.time() * 1000)
         # The hour of the day that the bursts were chosen for, and all of it over.
         self.start = NOON + (now - COUNT * MINUTE - NOON) // DAY * DAY
-
-    def log(self, topic: Topic) -> list[dict[str, Any]]:
-        return decoded(
-            topic, (each.value() for each in messages(self.kafka, self.prefix + topic.name, 0, follow=False))
-        )
-
-    def publish(self, topic: Topic, records: list[dict[str, Any]]) -> None:
-        with Publisher(self.kafka, prefix=self.prefix) as publisher:
-            assert all(isinstance(each, Accepted) for each in publisher.publish(topic, records))
-
-    def watchfloor(self, *arguments: str) -> str:
-        result = CliRunner().invoke(main, arguments)
-        assert result.exit_code == 0, result.output
-        return result.stdout
 
     def tune(self, *arguments: str) -> list[dict[str, Any]]:
         steps: list[dict[str, Any]] = json.loads(self.watchfloor("jobs", "run", "tune-alerts", "--json", *arguments))[
             "steps"
         ]
         return steps
-
-    def control(self) -> Control:
-        async def read() -> Control:
-            async with Follower(self.kafka, topics.CONTROL, prefix=self.prefix, defaults=DEFAULTS) as follower:
-                return follower.control
-
-        return asyncio.run(read())
 
     def place(self, alert: dict[str, Any]) -> Place:
         minute = (alert["opened_at"] - self.start) // MINUTE
@@ -125,20 +87,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(kafka: str, prefix: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    home = tmp_path_factory.mktemp("tuning")
-    names = {"WATCHFLOOR_KAFKA": kafka, "WATCHFLOOR_PREFIX": prefix, "WATCHFLOOR_HOME": str(home), "COLUMNS": "200"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in names.items():
-            patch.setenv(name, value)
-        Cluster(kafka).apply(all_wanted(Settings()))
-        output = Path(home) / "worker.out"
-        with output.open("wb") as stream:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "watchfloor", "worker"], env=os.environ | names, stdout=stream, stderr=stream
-            )
+    with worker(kafka, prefix, tmp_path_factory.mktemp("tuning")):
         yield Site(kafka, prefix)
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0, output.read_text()[-3000:]
 
 
 def live_and_judge(site: Site) -> dict[int, dict[str, Any]]:
@@ -249,7 +199,9 @@ def test_a_noisy_detector_is_tuned_where_it_is_noisy_and_back_again(site: Site) 
 
 
 def test_the_job_for_people(site: Site) -> None:
-    assert site.watchfloor("jobs", "list").startswith("tune-alerts  Daily: raise what detectors need to fire")
+    listed = site.watchfloor("jobs", "list").splitlines()
+    assert [line.split("  ")[0] for line in listed] == ["alert-budget", "tune-alerts"]
+    assert listed[1].startswith("tune-alerts  Daily: raise what detectors need to fire")
     shown = site.watchfloor("jobs", "run", "tune-alerts", "--dry-run", "--tenant", "globex")
     assert shown == "Nothing is to be tuned.\n"
     result = CliRunner().invoke(main, ["jobs", "run", "tune-alerts", "--now", "2099-01-01"])

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.anomaly.budget import EVERYTHING, NOTHING, SHIFT_S, budget
 from models.anomaly.conformal import CAPACITY, PAGE, Calibration
 
 MINUTE_MS = 60_000
@@ -106,41 +105,3 @@ def test_nothing_learned_is_nothing_rare() -> None:
     assert calibration.p_value(1.0) == 1.0
     assert calibration.changes() == []
     assert calibration.capacity == CAPACITY
-
-
-rarities = st.lists(st.tuples(st.sampled_from((0.001, 0.01, 0.2, 1.0)), st.sampled_from((0.5, 0.8, 0.9, 1.0))))
-
-
-@given(given=rarities, shifts=st.integers(1, 5), per_shift=st.integers(0, 12))
-def test_the_budget_is_kept_and_what_is_held_back_is_counted(
-    given: list[tuple[float, float]], shifts: int, per_shift: int
-) -> None:
-    found = budget(given, shifts * SHIFT_S, per_shift)
-    told = [each for each in given if found.tells(*each)]
-    held = [each for each in given if not found.tells(*each)]
-    assert len(told) == found.told <= max(per_shift * shifts, 0)
-    assert len(held) == found.held_back
-    assert all((p, -score) < (other, -less) for p, score in told for other, less in held)
-    # No larger cut keeps the budget: with the next group of equals it would be passed.
-    if held:
-        first = min((p, -score) for p, score in held)
-        equals = sum((p, -score) == first for p, score in held)
-        assert len(told) + equals > per_shift * shifts
-
-
-def test_a_budget_that_is_not_used_up_holds_nothing_back() -> None:
-    found = budget([(0.5, 0.6)] * 9, SHIFT_S, 10)
-    assert (found.cut, found.told, found.held_back) == (EVERYTHING, 9, 0)
-    assert found.tells(1.0, 0.0)
-
-
-def test_no_budget_tells_nothing() -> None:
-    found = budget([(0.001, 1.0)], SHIFT_S, 0)
-    assert (found.cut, found.told, found.held_back) == (NOTHING, 0, 1)
-    assert not found.tells(0.0, 1.0)
-
-
-@pytest.mark.parametrize(("seconds", "per_shift"), [(0, 10), (-1, 10), (SHIFT_S, -1), (float("nan"), 1)])
-def test_impossible_budgets_are_refused(seconds: float, per_shift: float) -> None:
-    with pytest.raises(ValueError, match="expected seconds over 0"):
-        budget([], seconds, per_shift)

@@ -145,7 +145,8 @@ def test_two_weeks_count() -> None:
 
 
 def test_static_limits_and_silence_are_never_tuned() -> None:
-    record = {"alert_id": "a", "subject": "web-1", "metric": "cpu_percent", "opened_at": NOW, "score": 1.0}
+    record: dict[str, Any] = {"alert_id": "a", "subject": "web-1", "metric": "cpu_percent", "opened_at": NOW}
+    record |= {"score": 1.0, "evidence": {}}
     for kind in ("metric_static", "host_silent"):
         assert past_alert(record | {"kind": kind, "verdict": "false_positive"}) is None
     found = past_alert(record | {"kind": "metric_anomaly", "verdict": "false_positive"})
@@ -153,6 +154,32 @@ def test_static_limits_and_silence_are_never_tuned() -> None:
     assert past_alert(record | {"kind": "metric_anomaly", "verdict": None}) == PastAlert(
         "a", Scope("novelty", "web-1", "cpu_percent", 12), NOW, 1.0, None
     )
+
+
+def test_whose_score_an_alert_has_is_in_its_evidence() -> None:
+    record = {
+        "kind": "metric_anomaly", "alert_id": "a", "subject": "web-1", "metric": "cpu_percent",
+        "opened_at": NOW, "score": 0.6, "verdict": None,
+    }  # fmt: skip
+    evidence = {"novelty": {"judged": 95.0, "usual_low": 10.0}, "standing": {"stands": 95.0, "excess": 20.0}}
+    for name, said in evidence.items():
+        found = past_alert(record | {"evidence": said | {"novelty_score": 0.9}})
+        assert found is not None
+        assert found.scope.detector == name
+
+
+def test_ten_percent_more_surprise_is_a_tenth_more_excess() -> None:
+    """Odds of standing's score are the excess over its limit."""
+    for times in (1.0, 1.05, 1.5):
+        score = times / (1 + times)
+        assert (score >= threshold("standing", 1.1)) is (times >= 1.1)
+    assert threshold("standing", MOST) == pytest.approx(1.7 / 2.7)
+    alerts = [
+        alert(n, n < 2, score=0.52 if n < 2 else 0.53, scope=Scope("standing", "web-1", "cpu_percent", 3))
+        for n in range(8)
+    ]
+    (step,) = proposals(alerts, lambda _: Standing(), NOW)
+    assert (step.scope.detector, step.new, len(step.vanished), step.lost) == ("standing", 1.1, 2, ())
 
 
 def test_shares() -> None:
@@ -186,7 +213,7 @@ def test_scopes_are_read_back_whatever_hosts_are_called(host: str, metric: str, 
     ("text", "message"),
     [
         ("novelty|web-1|cpu_percent", "a scope is DETECTOR|HOST|METRIC|HOUR, not 'novelty"),
-        ("static|web-1|cpu_percent|3", "the detector of a scope must be one of novelty, not 'static'"),
+        ("static|web-1|cpu_percent|3", "the detector of a scope must be one of novelty, standing, not 'static'"),
         ("novelty||cpu_percent|3", "the host of a scope must be 1 to 200 bytes"),
         ("novelty|web-1| x|3", "the metric of a scope must be 1 to 64 bytes"),
         ("novelty|web-1|cpu_percent|168", "the hour of a scope must be 0 to 167 or *, not '168'"),

@@ -26,7 +26,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "prediction_id": "0b7c1e52-13c4-4b57-95ab-6f7c1d1a3a11",
         "subject": "web-1",
         "model": "anomaly",
-        "model_version": "novelty-1",
+        "model_version": "detectors_v2",
         "calibration_version": "none",
         "feature_set": "metrics-1",
         "slot": "champion",

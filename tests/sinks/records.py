@@ -66,7 +66,7 @@ def prediction(number: int, **changes: Any) -> dict[str, Any]:
         "event_id": f"e{number}",
         "subject": f"h{number % 3}",
         "model": "anomaly",
-        "model_version": "novelty-1",
+        "model_version": "detectors_v2",
         "calibration_version": "none",
         "feature_set": "metrics-1",
         "slot": "champion" if certain else "shadow:été",

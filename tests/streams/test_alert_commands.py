@@ -8,7 +8,7 @@ import pytest
 from models import alerts
 from models.alerts import HOUR_MS
 from schemas import topics
-from streams.alert_state import Episode, TenantAlerts
+from streams.alert_state import MOST_PAST, Episode, Past, TenantAlerts
 from streams.runtime import StateVersionError
 from tests.streams.noc import MINUTE, NOON, Noc, candidate, command, minutes
 
@@ -312,6 +312,67 @@ def test_the_newest_verdict_holds(noc: Noc) -> None:
     found = [(each["label_version"], each["verdict"], minutes(each["decided_at"])) for each in noc.told.labels]
     assert found == [(1, "false_positive", 5), (2, "true_positive", 9)]
     assert {each["event_id"] for each in noc.told.labels} == {opened["event_id"]}
+
+
+DAY = 24 * 60
+
+
+def test_an_older_alert_takes_a_verdict_and_nothing_else(noc: Noc) -> None:
+    (first,) = noc.hears(candidate(0, severity="HIGH", summary="the first"))
+    (over,) = noc.hears(candidate(6, "clear", samples=0))
+    (second,) = noc.hears(candidate(120, summary="the second"))
+    assert first["alert_id"] != second["alert_id"]
+    (judged,) = noc.hears(command(130, "verdict", alert_id=first["alert_id"], verdict="false_positive"))
+    assert judged == over | {
+        "seq": 3, "reason": "verdict", "by": "ines", "verdict": "false_positive",
+        "verdict_at": NOON + 130 * MINUTE, "updated_at": NOON + 130 * MINUTE, "label_version": 1,
+    }  # fmt: skip
+    assert (noc.answer["accepted"], noc.answer["alert_id"], noc.answer["seq"]) == (True, first["alert_id"], 3)
+    (label,) = noc.told.labels
+    assert (label["alert_id"], label["verdict"], label["severity"]) == (first["alert_id"], "false_positive", "HIGH")
+    # A newer one holds here, too.
+    noc.hears(command(129, "verdict", alert_id=first["alert_id"], verdict="true_positive"))
+    assert "a newer verdict holds: false_positive" in noc.answer["message"]
+    (again,) = noc.hears(command(140, "verdict", alert_id=first["alert_id"], verdict="true_positive"))
+    assert (again["seq"], again["label_version"]) == (4, 2)
+    assert noc.hears(command(150, "comment", alert_id=first["alert_id"], text="late")) == []
+    assert "of each fingerprint only the newest alert can be changed" in noc.answer["message"]
+    (newest,) = noc.hears(on(160, "verdict", verdict="true_positive"))
+    assert newest["alert_id"] == second["alert_id"]
+
+
+def test_a_forgotten_alert_takes_a_verdict_for_two_weeks(noc: Noc) -> None:
+    (opened,) = noc.hears(candidate(0))
+    noc.hears(candidate(6, "clear", samples=0))
+    for day in range(1, 14):
+        noc.hears(candidate(day * DAY, subject="web-2"))
+    about = {"alert_id": opened["alert_id"], "verdict": "false_positive"}
+    (judged,) = noc.hears(command(14 * DAY - 1, "verdict", **about))
+    assert (judged["seq"], judged["state"], judged["verdict"]) == (3, "resolved", "false_positive")
+    assert noc.hears(command(14 * DAY, "verdict", **about)) == []
+    assert noc.answer["message"] == (
+        f"no alert {opened['alert_id']} is known; verdicts are taken for 14 days after an alert opened, and of the "
+        "older alerts on the newest 1,000"
+    )
+    assert noc.hears(on(14 * DAY, "verdict", verdict="false_positive")) == []
+    assert "is open or was within the last day" in noc.answer["message"]
+    assert len(noc.tenant.every(Past)) == 0
+
+
+def test_of_a_flood_the_newest_alerts_take_verdicts() -> None:
+    noc = Noc()
+    more = 3
+    opened = [noc.hears(candidate(at, subject=f"host-{at}"))[0]["alert_id"] for at in range(MOST_PAST + more)]
+    for at in range(MOST_PAST + more):
+        noc.hears(candidate(MOST_PAST + more + 6, "clear", samples=0, subject=f"host-{at}"))
+    noc.reaches(3 * DAY)
+    assert len(noc.tenant.every(Past)) == MOST_PAST
+    for number in (0, more - 1, more, MOST_PAST + more - 1):
+        noc.hears(
+            command(3 * DAY, "verdict", command_id=f"v-{number}", alert_id=opened[number], verdict="true_positive")
+        )
+        assert noc.answer["accepted"] is (number >= more)
+    assert sum(map(len, noc.stored.values())) < 600 * MOST_PAST
 
 
 def test_what_is_stored_is_small() -> None:

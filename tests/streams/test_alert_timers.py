@@ -46,8 +46,10 @@ def test_a_tenant_whose_records_are_behind_is_given_its_own_time() -> None:
     assert reasons(109) == ["opened", "more", "escalated"]
 
 
-def test_a_resolved_alert_is_forgotten_after_a_day_of_silence() -> None:
+def test_a_resolved_alert_is_forgotten_when_it_takes_no_verdict_any_more() -> None:
     outcome = run(ALERTS, records([candidate(0), candidate(10, phase="clear")]))
     assert any(b"tenant" in key for key in outcome.state)
     run(ALERTS, (), start=outcome, tick=outcome.clock + DAY + MINUTE)
+    assert len([key for key in outcome.state if b"~timer" in key]) == 1
+    run(ALERTS, (), start=outcome, tick=outcome.clock + 14 * DAY)
     assert [key for key in outcome.state if b"~timer" in key] == []

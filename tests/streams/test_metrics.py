@@ -91,7 +91,7 @@ def test_prediction_says_everything() -> None:
         "event_id": "e-0",
         "subject": "web-1",
         "model": "anomaly",
-        "model_version": "novelty-1",
+        "model_version": "detectors_v2",
         "calibration_version": "none",
         "feature_set": "metrics-1",
         "slot": "champion",

@@ -82,14 +82,43 @@ def test_a_repeat_changes_nothing() -> None:
     assert labels(judged(outcome(5), outcome(5, outcome_id="another"))) == [("false_positive", 1, "tickets")]
 
 
+def test_a_verdict_days_later_is_taken() -> None:
+    late = judged(outcome(0.5), outcome(13 * 1440, "true_positive"))
+    assert labels(late) == [("false_positive", 1, "tickets"), ("true_positive", 2, "tickets")]
+    assert said(late, "alerts")[-1]["verdict"] == "true_positive"
+    resolved = run(
+        ALERTS,
+        merge(
+            {
+                "alerts.candidates": records(
+                    topics.ALERTS_CANDIDATES, [candidate(0), candidate(6, "clear", samples=0)]
+                ),
+                "outcomes.alerts": records(topics.OUTCOMES_ALERTS, [outcome(13 * 1440), outcome(14 * 1440 + 1)]),
+            }
+        ),
+    )
+    assert labels(resolved) == [("false_positive", 1, "tickets")]
+    before, judgement = said(resolved, "alerts")[-2:]
+    at = NOON + 13 * 1440 * MINUTE
+    assert judgement == before | {
+        "seq": 3, "reason": "verdict", "by": "tickets", "verdict": "false_positive", "label_version": 1,
+        "updated_at": at, "verdict_at": at,
+    }  # fmt: skip
+    (letter,) = said(resolved, "dead-letters")
+    assert letter["message"] == (
+        f"no alert {ID} is known; verdicts are taken for 14 days after an alert opened, and of the older alerts on the "
+        "newest 1,000"
+    )
+
+
 def test_what_cannot_be_taken_is_a_dead_letter_that_says_why() -> None:
     found = judged(
         outcome(5, alert_id="no-such"), outcome(6, "maybe"), outcome(7, by=""), outcome(8, tenant_id="globex")
     )
     assert [(each["error_class"], each["message"].split(";")[0]) for each in said(found, "dead-letters")] == [
-        ("OutcomeRefused", "no alert no-such is open or was within the last day"),
+        ("OutcomeRefused", "no alert no-such is known"),
         ("OutcomeRefused", "verdict must be one of true_positive, false_positive, not 'maybe'"),
         ("OutcomeRefused", "to verdict something needs by"),
-        ("OutcomeRefused", f"no alert {ID} is open or was within the last day"),
+        ("OutcomeRefused", f"no alert {ID} is known"),
     ]
     assert labels(found) == []

@@ -1,5 +1,6 @@
 """What a factor in control changes in the metrics agent: its own scope, and nothing else."""
 
+import random
 from typing import Any
 
 import pytest
@@ -110,5 +111,36 @@ def test_where_nothing_is_set_nothing_is_looked_up() -> None:
     assert thresholds(control, "globex", "web-1", NOON, NOON, 0.5) is NOWHERE
     for other in ("web-10", "web-", "web"):
         assert thresholds(control, "acme", other, NOON, NOON, 0.5) == {}
-    assert thresholds(control, "acme", "web-1", NOON, NOON, 0.5) == {"cpu_percent": threshold("novelty", 1.5)}
+    assert thresholds(control, "acme", "web-1", NOON, NOON, 0.5) == {
+        ("novelty", "cpu_percent"): threshold("novelty", 1.5)
+    }
     assert thresholds(control, "acme", "web-1", NOON, NOON - 1, 0.5) == {}
+
+
+def known(count: int = 10) -> list[dict[str, Any]]:
+    """Eight days of 20 % CPU every five minutes, then a level that stands some 1.5 times its limit out."""
+    chance = random.Random(4)
+    calm = [20 + chance.gauss(0, 1) for _ in range(8 * 288)]
+    return [sample(n, at_ms=n * 5 * MINUTE, cpu_percent=value) for n, value in enumerate(calm + [29.0] * count)]
+
+
+def test_of_a_known_series_ten_percent_more_is_a_tenth_more_excess() -> None:
+    source = records(known())
+    plain = run(METRICS, source)
+    scores = [each["detail"].get("cpu_percent/standing", 0.0) for each in predictions(plain)[-5:]]
+    times = max(score / (1 - score) for score in scores)
+    assert 1.2 < times < 1.9
+
+    def told(outcome: Outcome) -> bool:
+        level = [each for each in candidates(outcome) if each["event_time"] >= NOON + 8 * 288 * 5 * MINUTE]
+        return any(each["phase"] == "firing" for each in level)
+
+    assert told(plain)
+    for detector, factor, fires in (
+        ("standing", 0.99 * times, True),
+        ("standing", 1.01 * times, False),
+        ("novelty", 2.0, True),
+    ):
+        outcome = run(METRICS, source, control=under((Scope(detector, "web-1", "cpu_percent", None), round(factor, 4))))
+        assert told(outcome) is fires
+        assert [each["detail"] for each in predictions(outcome)] == [each["detail"] for each in predictions(plain)]

@@ -137,6 +137,22 @@ def silence_line(command: Record) -> Text:
     )
 
 
+def held_back_line(anomaly: Record) -> Text:
+    """An anomaly that the alert budget held back on one line, with the time at which it began."""
+    notes = [counted(anomaly["samples"], "sample"), f"score {anomaly['score']:g}"]
+    if anomaly["cut"] is not None:
+        notes.append(f"needs {anomaly['cut']:g}")
+    if anomaly["opened"]:
+        notes.append("an alert later")
+    return Text.assemble(
+        (f"{moment(anomaly['began_at'])} ", "dim"),
+        (f"{anomaly['severity']:<8} ", COLOURS[anomaly["severity"]]),
+        (f"{anomaly['tenant_id']} ", "dim"),
+        anomaly["summary"],
+        (f"  ({', '.join(notes)})", "dim"),
+    )
+
+
 def _happened(history: Iterable[Record]) -> Iterator[Text]:
     """A line for each version; of several `more` in a row, the last one and how many there are."""
     yield Text("\nWhat happened", style="bold")

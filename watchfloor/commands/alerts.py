@@ -17,7 +17,8 @@ from schemas import topics
 from schemas.codec import DecodeError
 from sinks.tables import ALERT_EVENTS, ALERTS, INCIDENTS
 from watchfloor.commands.alert_requests import REASON, TENANT, ask_agent, asking, find, kafka_trouble, records
-from watchfloor.commands.alert_text import alert_story, line, silence_line, standing
+from watchfloor.commands.alert_text import alert_story, held_back_line, line, silence_line, standing
+from watchfloor.held_back import held_back
 from watchfloor.log import messages
 from watchfloor.settings import Settings
 from watchfloor.silences import silences
@@ -109,6 +110,35 @@ def list_open(tenant: str | None, since: int | None, as_json: bool) -> None:
         show(row)
     if not rows and not as_json:
         click.echo("No alert is open." if tenant is None else f"No alert of {tenant} is open.")
+
+
+@command.command(name="held-back")
+@click.option("--tenant", help="Only this tenant's anomalies.")
+@click.option("--since", type=Since(), default="8h", show_default=True, help="What was held back since then.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for scripts.")
+def list_held_back(tenant: str | None, since: int, as_json: bool) -> None:
+    """List the anomalies that opened no alert because the alert budget had no room, and count them.
+
+    What the budget goes by, and how to change it: docs/alerts.md, "The alert budget".
+    """
+    settings = Settings()
+    try:
+        found = held_back(_candidates(settings, tenant, since))
+    except KafkaException as error:
+        raise kafka_trouble(settings, error, topics.ALERTS_CANDIDATES.name) from error
+    show = printer(as_json, held_back_line)
+    for each in found:
+        show(each)
+    if not as_json:
+        count = len(found)
+        click.echo(f"{count or 'No'} {'anomaly was' if count < 2 else 'anomalies were'} held back.")
+
+
+def _candidates(settings: Settings, tenant: str | None, since: int) -> Iterator[dict[str, Any]]:
+    for message in messages(settings.kafka, settings.prefix + topics.ALERTS_CANDIDATES.name, since, follow=False):
+        for candidate in _decoded(message, topics.ALERTS_CANDIDATES, "a candidate"):
+            if tenant in (None, candidate["tenant_id"]):
+                yield candidate
 
 
 @command.command()
@@ -283,18 +313,18 @@ def versions(servers: str, topic: str, since: int | None, *, follow: bool) -> It
         KafkaException: the broker does not answer, or the topic does not exist.
     """
     for message in messages(servers, topic, since, follow=follow, name="alerts-tail"):
-        yield from _decoded(message)
+        yield from _decoded(message, topics.ALERTS, "an alert")
 
 
-def _decoded(message: Message) -> Iterator[dict[str, Any]]:
+def _decoded(message: Message, of: topics.Topic, what: str) -> Iterator[dict[str, Any]]:
     value = message.value()
     try:
         if value is None:
             raise DecodeError("the record has no value")
-        yield topics.ALERTS.codec.decode(value)
+        yield of.codec.decode(value)
     except DecodeError as error:
         where = f"{message.topic()}[{message.partition()}] at {message.offset()}"
-        click.echo(f"{where} is not an alert: {error}", err=True)
+        click.echo(f"{where} is not {what}: {error}", err=True)
 
 
 def printer(as_json: bool, shown: Callable[[dict[str, Any]], Text] = line) -> Callable[[dict[str, Any]], None]:

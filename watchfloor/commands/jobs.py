@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -11,13 +12,19 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Column, Table
 
+from jobs import budget
 from jobs.tuning import Plan, Step, newest, tune
+from models.control import CUTS
 from models.tuning import WINDOW_MS, Share
 from schemas import topics
 from streams.runtime import Halt
+from streams.runtime.frame import InputRecord
 from watchfloor.commands.alerts import Since, versions
 from watchfloor.commands.control import UNANSWERED
+from watchfloor.log import messages
 from watchfloor.settings import Settings
+
+TROUBLE = (KafkaError, KafkaException, TimeoutError, LookupError, Halt)
 
 
 @click.group()
@@ -37,35 +44,51 @@ def run() -> None:
     """Run one job now."""
 
 
+def daily(job: Callable[..., None]) -> Callable[..., None]:
+    """Options of every job that changes settings."""
+    for option in (
+        click.option("--tenant", help="Only this tenant."),
+        click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, with all figures and whole ids."),
+        click.option(
+            "--now",
+            type=Since(),
+            callback=_moment,
+            help="Judge as of this time: an ISO 8601 time, or 2d for two days ago. What is set holds from there on.",
+        ),
+        click.option(
+            "--wait",
+            type=click.FloatRange(min=0.1),
+            default=10.0,
+            show_default=True,
+            help="Seconds to wait for each answer.",
+        ),
+    ):
+        job = option(job)
+    return job
+
+
+def _moment(_: click.Context, __: click.Parameter, now: int | None) -> int:
+    """The time as of which a job judges, epoch milliseconds."""
+    actual = int(time.time() * 1000)
+    if now is not None and now > actual:
+        raise click.BadParameter("that time is still to come")
+    return actual if now is None else now
+
+
 @run.command("tune-alerts")
-@click.option("--tenant", help="Only this tenant's detectors.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the whole ids of the alerts concerned.")
-@click.option(
-    "--now",
-    type=Since(),
-    help="Judge as of this time: an ISO 8601 time, or 2d for two days ago. What is set then holds from there on.",
-)
-@click.option(
-    "--wait", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Seconds to wait for each answer."
-)
-def tune_alerts(tenant: str | None, dry_run: bool, as_json: bool, now: int | None, wait: float) -> None:
+@daily
+def tune_alerts(tenant: str | None, dry_run: bool, as_json: bool, now: int, wait: float) -> None:
     """Daily: raise what detectors need to fire where people call too many of their alerts false.
 
     Exit code 4 when no worker answers. What it goes by, and how to undo it: docs/alerts.md, "Tuning".
     """
     settings = Settings()
-    actual = int(time.time() * 1000)
-    if now is not None and now > actual:
-        raise click.BadParameter("that time is still to come", param_hint="--now")
-    moment = actual if now is None else now
     try:
-        alerts = newest(
-            versions(settings.kafka, settings.prefix + topics.ALERTS.name, moment - WINDOW_MS, follow=False)
-        )
+        alerts = newest(versions(settings.kafka, settings.prefix + topics.ALERTS.name, now - WINDOW_MS, follow=False))
         options: dict[str, Any] = {"prefix": settings.prefix, "tenant": tenant, "dry_run": dry_run, "limit_s": wait}
-        plans, steps = asyncio.run(tune(settings.kafka, alerts, moment, **options))
-    except (KafkaError, KafkaException, TimeoutError, LookupError, Halt) as error:
+        plans, steps = asyncio.run(tune(settings.kafka, alerts, now, **options))
+    except TROUBLE as error:
         raise click.ClickException(f"Kafka at {settings.kafka}: {error or type(error).__name__}") from error
     if as_json:
         click.echo(json.dumps({"tenants": [_told(each) for each in plans], "steps": [_done(each) for each in steps]}))
@@ -73,6 +96,81 @@ def tune_alerts(tenant: str | None, dry_run: bool, as_json: bool, now: int | Non
         _show(plans, steps)
     if any(step.outcome == "unanswered" for step in steps):
         raise SystemExit(UNANSWERED)
+
+
+@run.command("alert-budget")
+@daily
+def alert_budget(tenant: str | None, dry_run: bool, as_json: bool, now: int, wait: float) -> None:
+    """Daily: hold back so many of the least rare anomalies that each tenant's alerts keep to its alert_budget.
+
+    Exit code 4 when no worker answers. What it goes by, and how to undo it: docs/alerts.md, "The alert budget".
+    """
+    settings = Settings()
+    since = now - budget.WINDOW_MS
+    try:
+        anomalies = budget.without_cuts(_candidates(settings, since, now), since)
+        options: dict[str, Any] = {"prefix": settings.prefix, "tenant": tenant, "dry_run": dry_run, "limit_s": wait}
+        plans, steps = asyncio.run(budget.keep(settings.kafka, anomalies, now, **options))
+    except TROUBLE as error:
+        raise click.ClickException(f"Kafka at {settings.kafka}: {error or type(error).__name__}") from error
+    if as_json:
+        told = {"tenants": [_budgeted(each) for each in plans], "steps": [_set(each) for each in steps]}
+        click.echo(json.dumps(told))
+    else:
+        _show_budgets(plans, steps)
+    if any(step.outcome == "unanswered" for step in steps):
+        raise SystemExit(UNANSWERED)
+
+
+def _candidates(settings: Settings, since: int, until: int) -> Iterator[tuple[int, InputRecord]]:
+    """What was published to alerts.candidates in a time, with its partition. Raises KafkaException."""
+    name = settings.prefix + topics.ALERTS_CANDIDATES.name
+    for message in messages(settings.kafka, name, since, follow=False):
+        offset, partition, (_, timestamp) = message.offset(), message.partition(), message.timestamp()
+        assert offset is not None
+        assert partition is not None
+        if timestamp <= until:
+            yield partition, InputRecord(message.key(), message.value(), timestamp, offset)
+
+
+def _budgeted(plan: budget.Plan) -> dict[str, Any]:
+    return {
+        "tenant": plan.tenant,
+        "held": plan.held,
+        "per_shift": plan.per_shift,
+        "told": plan.budget.told,
+        "held_back": plan.budget.held_back,
+        "cuts": {CUTS[name]: cut for name, cut in plan.budget.cuts.items()},
+        "left": plan.left,
+    }
+
+
+def _set(step: budget.Step) -> dict[str, Any]:
+    change = step.change
+    return {
+        "tenant": change.tenant,
+        "setting": change.setting,
+        "value": change.value,
+        "outcome": step.outcome,
+        "message": step.message,
+    }
+
+
+def _show_budgets(plans: list[budget.Plan], steps: list[budget.Step]) -> None:
+    table = Table("tenant", "budget per 8 h", "anomalies in 7 days", "told", "held back", *CUTS.values())
+    for plan in plans:
+        found = plan.budget
+        counts = (plan.per_shift, found.told + found.held_back, found.told, found.held_back)
+        table.add_row(plan.tenant, *map(str, counts), *(f"{found.cuts[name]:g}" for name in CUTS))
+    if table.row_count:
+        Console().print(table)
+    for plan in plans:
+        for said in plan.left if plan.held is None else [f"held, because {plan.held}"]:
+            click.echo(f"{plan.tenant}: {said}")
+    for step in steps:
+        click.echo(f"{step.change.tenant}: {step.change.setting}: {step.outcome}: {step.message}")
+    if not steps:
+        click.echo("No cut is to be changed.")
 
 
 def _share(share: Share) -> dict[str, Any]:
