@@ -21,6 +21,9 @@ EVERYONE = "*"
 
 Value = bool | int | float | str
 
+STATE_LEVEL = 0
+"""Of the state's formats in this release: one more than in the release before where any of them has changed."""
+
 MOST_TEXT = 100
 """Characters of a value as JSON text, as a rule."""
 
@@ -46,6 +49,7 @@ class Setting:
         unit: of a number; empty for flags and shares.
         pattern: of a text, which must match it whole; its default is no such text: nothing was said yet.
         everyone: it exists for `*` alone.
+        rising: it can only be raised: no undo, no end, no lower value.
         at_once: a change holds for every record from then on, whatever the record's timestamp.
         scope: where it is a family of settings, one for each scope of a tenant: reads the scope, which stands behind
             the family's name and a "|", and raises ValueError.
@@ -63,6 +67,7 @@ class Setting:
     pattern: re.Pattern[str] | None = None
     everyone: bool = False
     at_once: bool = False
+    rising: bool = False
     scope: Callable[[str], object] | None = None
     of_tenant: bool = False
     most: int = MOST_TEXT
@@ -218,6 +223,17 @@ SETTINGS: dict[str, Setting] = {
             pattern=WHO_PAUSES,
             everyone=True,
             at_once=True,
+        ),
+        Setting(
+            "state_level",
+            topics.CONTROL_FLAGS.name,
+            0,
+            "Up to which level upgrades are finalised; set by `watchfloor upgrade finalize`, there is no way back.",
+            low=0,
+            high=STATE_LEVEL,
+            everyone=True,
+            at_once=True,
+            rising=True,
         ),
     )
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 from models import alerts
 from models.alerts import ESCALATE_MS, ESCALATIONS, FLAP_MS, FLAPS, KINDS, MINUTE_MS, RANK, move
-from models.control import DEFAULTS
+from models.control import DEFAULTS, STATE_LEVEL
 from schemas import topics
 from streams.alert_commands import judge, obey
 from streams.alert_desk import Desk, Told
@@ -264,4 +264,5 @@ ALERTS = Agent(
     max_age=None,
     timers=True,
     settings=DEFAULTS,
+    level=STATE_LEVEL,
 )

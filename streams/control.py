@@ -156,6 +156,8 @@ def check(command: Command) -> Setting:
         raise Refused("InvalidCommand", f"an undo takes no value, not {value[:100]}")
     if action == "undo" and command["expires_at"] is not None:
         raise Refused("InvalidTime", "an undo takes no expires_at: what it brings back expires when it did before")
+    if setting.rising and (value is None or command["expires_at"] is not None):
+        raise Refused("NoWayBack", f"{name} can only be raised: no undo, no end, nothing to inherit")
     if value is not None:
         try:
             setting.read(value)
@@ -198,6 +200,8 @@ def decide(setting: Setting, history: History, command: Command, offset: int) ->
         value, expires_at = (None, None) if restored is None else (restored["value"], restored["expires_at"])
     elif value is not None:
         value = _canonical(setting, value)
+    if setting.rising and current is not None and float(setting.read(value)) < float(current["value"]):
+        raise Refused("NoWayBack", f"{command['name']} can only be raised; {_standing(command, current)}")
     return {
         "tenant_id": command["tenant_id"],
         "name": command["name"],

@@ -13,7 +13,7 @@ from models.alerts import RANK, fingerprint
 from models.anomaly import forest_artifact
 from models.anomaly.severity import RISK, severity_of
 from models.anomaly.static import StaticLimit
-from models.control import CUTS, DEFAULTS, DETECTOR_FLAGS
+from models.control import CUTS, DEFAULTS, DETECTOR_FLAGS, STATE_LEVEL
 from models.identity import derived_id, prediction_id
 from models.metrics import show, show_range
 from models.registry.activation import Post
@@ -440,6 +440,7 @@ def agent(models: Models = NO_MODELS) -> Agent:
         process=partial(process, models=models),
         timers=True,
         settings=DEFAULTS,
+        level=STATE_LEVEL,
     )
 
 

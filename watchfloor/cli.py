@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "Train a model and store it as a signed version.",
     "models": "List, show and verify stored models; make the keys that sign them.",
     "control": "Read, change and undo settings while everything runs.",
+    "upgrade": "Show and finalise an upgrade to this release.",
     "jobs": "Run the scheduled jobs.",
     "dlq": "Show dead letters, and replay them.",
     "positions": "Show where the agents stand; go on past lost records.",

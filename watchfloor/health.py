@@ -13,6 +13,7 @@ from schemas.topics import CATALOGUE
 from sinks import queries
 from sinks.errors import Mismatch, Refused, Unavailable
 from sinks.store import Store
+from streams.runtime import StateVersionError
 from streams.topology import AGENTS
 from watchfloor import doctor
 from watchfloor.dead_letters import letters
@@ -110,6 +111,9 @@ def halted(processes: list[Vitals]) -> Finding:
     names = ", ".join(f"{count} of {name}" for name, count in stopped.items() if count)
     if names:
         mend = "Its log says why; `watchfloor positions show` whether records are lost."
+        if any(each.total("watchfloor_errors_total", error=StateVersionError.__name__) for each in processes):
+            names += "; another release has written their state"
+            mend = "Start the newest release again: `watchfloor upgrade status` names what it has finalised."
         return Finding("halted", "mend", f"partitions stand still: {names}", mend)
     if not any(each.kind == "worker" and each.trouble is None for each in processes):
         return Finding("halted", "skipped", "no worker of this home answers")

@@ -7,12 +7,14 @@ It knows nothing of any domain. An agent is a pure function over frames; the sam
 from streams.runtime.agent import Agent
 from streams.runtime.control import Control
 from streams.runtime.errors import Halt, PoisonFloodError, StateVersionError
+from streams.runtime.formats import Change
 from streams.runtime.frame import Event, Frame, Record
 from streams.runtime.state import Live, Part, State
 from streams.runtime.timers import Due
 
 __all__ = [
     "Agent",
+    "Change",
     "Control",
     "Due",
     "Event",

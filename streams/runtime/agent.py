@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from schemas.topics import Topic
+from streams.runtime.formats import LEVEL, Change, Formats
 
 if TYPE_CHECKING:
     from streams.runtime.frame import Frame
@@ -36,12 +37,22 @@ class Agent:
     settings: Mapping[tuple[str, str], Any] = field(default_factory=dict, hash=False, repr=False)
     """Defaults of the settings that it may read in `Frame.control`, by control topic and name; without any it does not
     wait for control."""
+    level: int = 0
+    """Of the formats that it writes once the upgrade to its release is finalised; see `streams.runtime.formats`."""
+    changes: tuple[Change, ...] = ()
+    """The formats that differ from those of the level below."""
+    formats: Formats = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.inputs:
             raise ValueError(f"{self.name} has no input")
         if len({len(topic.key or ()) for topic in self.inputs}) > 1 or len(set(self.inputs)) < len(self.inputs):
             raise ValueError(f"{self.name}: the inputs must be different topics with the same key")
+        if self.changes and not self.level:
+            raise ValueError(f"{self.name} changes formats, so it needs a level")
+        if self.level and LEVEL not in self.settings:
+            raise ValueError(f"{self.name} has level {self.level}, so it must read the setting {LEVEL[1]}")
+        object.__setattr__(self, "formats", Formats(self.changes))
 
     @property
     def input(self) -> Topic:

@@ -7,7 +7,6 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
 from mode import Service
@@ -18,6 +17,7 @@ from streams.runtime.agent import Agent
 from streams.runtime.channel import FrameChannel, Frames, register
 from streams.runtime.control import Control
 from streams.runtime.follower import Follower
+from streams.runtime.formats import said
 from streams.runtime.frame import Frame
 from streams.runtime.metrics import Metrics
 from streams.runtime.partition import Delivery, Partition
@@ -153,7 +153,7 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
             group_id=self.group,
             group_instance_id=self.instance,
             auto_offset_reset="none",
-            partition_assignment_strategy=(RangePartitionAssignor,),
+            partition_assignment_strategy=(kafka.assignor(said(self.agent.level)),),
             session_timeout_ms=self.session_timeout_ms,
             heartbeat_interval_ms=int(self.heartbeat_s * 1000),
             max_partition_fetch_bytes=kafka.FETCH_BYTES,

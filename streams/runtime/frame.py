@@ -9,6 +9,7 @@ from schemas.codec import DecodeError
 from schemas.topics import Topic
 from streams.runtime.agent import Agent
 from streams.runtime.control import Control
+from streams.runtime.formats import level
 from streams.runtime.state import State, Store
 from streams.runtime.timers import Due, Timers
 
@@ -76,6 +77,7 @@ class Frame:
         tick: the partition's clock after this frame where nothing came but time; None otherwise.
         firing: the timer that the agent works on, None while it works on records.
         given: events and timers of the timeline so far, with the one at hand.
+        level: at which state is written; the agent's own once the upgrade is finalised.
         outputs: rows to write, by (topic, partition).
         changes: state entries as stored, None for a deleted one; known once the frame has run.
         partition: the partition number.
@@ -97,6 +99,7 @@ class Frame:
         "control",
         "firing",
         "given",
+        "level",
         "outputs",
         "partition",
         "records",
@@ -120,9 +123,10 @@ class Frame:
         self.agent = agent
         self.partition = partition
         self.records = records
-        self.state = State(store)
         self.clock = clock
         self.control = control or Control(agent.settings)
+        self.level = level(agent, self.control)
+        self.state = State(store, agent.formats, self.level == agent.level)
         self.outputs: dict[tuple[str, int], list[Row]] = {}
         self.changes: dict[bytes, bytes | None] = {}
         self.tick = tick

@@ -14,8 +14,11 @@ from typing import Any
 import aiokafka.consumer.fetcher
 import aiokafka.producer.sender
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
-from aiokafka.errors import CorruptRecordException
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.errors import CorruptRecordException, KafkaError, for_code
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
@@ -302,6 +305,46 @@ async def partitions_of(source: AIOKafkaConsumer, topic: str) -> int:
             raise LookupError(f"topic {topic!r} does not exist: create it with `watchfloor topics apply`")
         await asyncio.wait_for(client.force_metadata_update(), REQUEST_TIMEOUT_S)
         await asyncio.sleep(0.1)
+
+
+def assignor(says: bytes) -> type[RangePartitionAssignor]:
+    """The range assignor, of a member that says this in its subscription.
+
+    Not as the client's id: the broker keeps that of a static member's first life.
+    """
+
+    class Saying(RangePartitionAssignor):  # type: ignore[misc]
+        @classmethod
+        def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+            return ConsumerProtocolMemberMetadata(cls.version, list(topics), says)
+
+    return Saying
+
+
+async def members_of(servers: str, group: str) -> list[tuple[str, str, bytes]]:
+    """Id, host and what its subscription says, of every member of a group; the last is empty during a rebalance."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await asyncio.wait_for(admin.start(), REQUEST_TIMEOUT_S)
+    try:
+        deadline = asyncio.get_running_loop().time() + TOPIC_TIMEOUT_S
+        while True:
+            try:
+                (answer,) = await asyncio.wait_for(admin.describe_consumer_groups([group]), REQUEST_TIMEOUT_S)
+                break
+            except KafkaError as error:
+                # The first who asks for any group lets the broker make the topic of all groups.
+                if not error.retriable or asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(0.2)
+    finally:
+        await asyncio.wait_for(admin.close(), REQUEST_TIMEOUT_S)
+    code, _, _, _, _, members, *_ = answer.groups[0]
+    if code:
+        raise for_code(code)(f"group {group}")
+    return [
+        (name, host, ConsumerProtocolMemberMetadata.decode(metadata).user_data if metadata else b"")
+        for name, _, host, metadata, _ in members
+    ]
 
 
 async def bounds(source: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from schemas import topics
 from streams.runtime.agent import Agent
 from streams.runtime.control import Control
 from streams.runtime.errors import Halt
+from streams.runtime.formats import level
 from streams.runtime.frame import Frame, InputRecord, Record, Row, order
 from streams.runtime.isolate import PoisonCounter, halves
 from streams.runtime.mark import NO_CLOCK
@@ -92,6 +93,10 @@ def run(
     if counts is None:
         names = [topic.name for topic in (*agent.inputs, *agent.outputs, topics.DEAD_LETTERS)]
         counts = dict.fromkeys(names, partition + 1)
+
+    if level(agent, control) == agent.level:
+        stored = outcome.state
+        outcome.store.apply(agent.formats.renewed(agent.formats.old(stored), stored))
 
     def process(records: Sequence[Record], tick: int | None = None) -> None:
         streak = outcome.poison.streak

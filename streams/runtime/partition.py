@@ -12,9 +12,10 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 from streams.runtime import kafka
 from streams.runtime.control import Control
-from streams.runtime.errors import Halt, PositionError
+from streams.runtime.errors import Halt, PositionError, StateVersionError
 from streams.runtime.flood import LIMIT, Flood, released
-from streams.runtime.frame import Frame, InputRecord, Record, RefusedTimers
+from streams.runtime.formats import finalised, level
+from streams.runtime.frame import Frame, InputRecord, Record, RefusedTimers, Row
 from streams.runtime.idle import IdleClock
 from streams.runtime.inputs import MAX_RECORDS, Input, merged
 from streams.runtime.isolate import PoisonCounter, halves
@@ -42,6 +43,8 @@ LOOK_S = 0.05
 TICK_S = 1.0
 # A tick that fires nothing is committed so often: a restart loses no more of a quiet partition's time.
 KEEP_TICK_MS = 60_000
+# Between two frames, when an upgrade was finalised: the input waits some milliseconds for it.
+RENEWED_AT_ONCE = 500
 
 
 class Delivery:
@@ -83,6 +86,8 @@ class Partition:
         self.moved = time.monotonic()
         self.clock = IdleClock(list(self.inputs.values()))
         self.open = False
+        self._level = 0
+        self._old: list[bytes] = []
         self._producer: AIOKafkaProducer | None = None
         self._wake = asyncio.Event()
         self._stopping = False
@@ -125,9 +130,13 @@ class Partition:
         inputs = list(self.inputs.values())
         while not self._stopping:
             self._wake.clear()
+            renewed = await self._renew()
             records = merged(inputs, self.records_per_frame)
             if records:
                 return records
+            if renewed:
+                continue
+            wait: float | None
             if any(each.waiting for each in inputs):
                 wait = LOOK_S  # for an input whose records belong before these
             elif self.store.timers:
@@ -135,7 +144,8 @@ class Partition:
                     return []
                 wait = TICK_S
             else:
-                wait = None
+                # Nothing wakes it when the upgrade is finalised.
+                wait = TICK_S if self.mark.level < self.agent.level else None
             try:
                 await asyncio.wait_for(self._wake.wait(), wait)
             except TimeoutError:
@@ -225,6 +235,7 @@ class Partition:
         restored = await restore(engine.servers, engine.changelog, self.number)
         mark = await self._start_at(restored)
         self.store, self.mark = Store(restored.entries, self.agent.timers), mark
+        self._level, self._old = 0, []
         # Otherwise every restart of a worker with a bug would give the dead letters a few records more.
         self.poison.streak = mark.poison
         self.flood = Flood()
@@ -246,9 +257,11 @@ class Partition:
 
         Raises:
             PositionError: a person must decide how to go on.
+            StateVersionError: another release must go on.
         """
         changelog = f"{self.engine.changelog}[{self.number}]"
         mark = restored.mark or Mark({})
+        self._check_formats(changelog, restored)
         if restored.mark is None and restored.entries:
             raise PositionError(f"{changelog} has state but no MARK: was it restored in part?")
         unknown = mark.offsets.keys() - self.inputs.keys()
@@ -273,6 +286,44 @@ class Partition:
                     f"{end}: " + (f"{begin - offset} records are gone" if offset < begin else "the topic was made anew")
                 )
         return replace(mark, offsets=offsets)
+
+    def _check_formats(self, changelog: str, restored: Restored) -> None:
+        agent, mark = self.agent, restored.mark
+        if mark is not None and mark.level > agent.level:
+            raise StateVersionError(
+                f"{changelog} is finalised at level {mark.level}, this release knows levels up to {agent.level}: "
+                "run the release that finalised it, there is no way back"
+            )
+        if mark is not None and agent.level and max(mark.level, finalised(self.engine.control)) < agent.level - 1:
+            raise StateVersionError(
+                f"{changelog} is at level {mark.level}, this release reads levels {agent.level - 1} and {agent.level}: "
+                "run the release before it, and `watchfloor upgrade finalize` there"
+            )
+        agent.formats.old(restored.entries)
+
+    async def _renew(self) -> bool:
+        """Where the upgrade is finalised, store some of what is in the format before in the new one.
+
+        Returns whether there was anything to do. What frames write meanwhile is in the new format already.
+        """
+        agent, control = self.agent, self.engine.control
+        final = level(agent, control)
+        if final != self._level:
+            self._level = final
+            self._old = agent.formats.old(self.store.committed) if final == agent.level else []
+        if not self._old and self.mark.level >= final:
+            return False
+        keys, self._old = self._old[:RENEWED_AT_ONCE], self._old[RENEWED_AT_ONCE:]
+        changes = agent.formats.renewed(keys, self.store.committed)
+        mark = replace(self.mark, control=control.offset, level=final)
+        rows: list[Row] = [*changes.items(), (MARK_KEY, mark.encode(agent.level))]
+        await kafka.transact(self._producer, {(self.engine.changelog, self.number): rows}, COMMIT_TIMEOUT_S)
+        self.store.apply(changes)
+        self.mark = mark
+        self.moved = time.monotonic()
+        if not self._old:
+            self.engine.log.info("%s is at level %d, with all that it stores", self.name, final)
+        return True
 
     async def _close(self) -> None:
         if self.open:
@@ -401,9 +452,9 @@ class Partition:
             paused = self.mark.paused or (frame.rejected and self.flood.found(frame.control)) or ""
         else:
             paused = ""
-        mark = Mark(offsets, frame.control.offset, frame.clock, self.poison.streak, paused)
+        mark = Mark(offsets, frame.control.offset, frame.clock, self.poison.streak, paused, frame.level)
         outputs = {(engine.topic(topic), number): rows for (topic, number), rows in frame.outputs.items()}
-        outputs[engine.changelog, self.number] = [*frame.changes.items(), (MARK_KEY, mark.encode())]
+        outputs[engine.changelog, self.number] = [*frame.changes.items(), (MARK_KEY, mark.encode(self.agent.level))]
         started = time.perf_counter()
         await kafka.transact(self._producer, outputs, COMMIT_TIMEOUT_S)
         frame.apply()

@@ -123,7 +123,7 @@ async def skip(agent: Agent, servers: str, prefix: str, partition: int, *, by: s
         outputs: dict[tuple[str, int], list[Row]] = {
             (prefix + topics.DEAD_LETTERS.name, partition % count): letters,
             (prefix + agent.changelog, partition): [
-                (MARK_KEY, replace(mark, offsets=mark.offsets | moved, poison=0).encode())
+                (MARK_KEY, replace(mark, offsets=mark.offsets | moved, poison=0).encode(agent.level))
             ],
         }
         await kafka.transact(producer, outputs, kafka.REQUEST_TIMEOUT_S)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
-from streams.runtime.errors import StateVersionError
+from streams.runtime.formats import Formats, Upgraded, version_error
 from streams.runtime.layout import SEPARATOR
 from streams.runtime.timers import Heap, Timers
 
@@ -22,7 +22,7 @@ class Part(Generic[T]):
 
     Args:
         name: ASCII, unique in the agent; part of the key in the changelog, so never renamed.
-        version: 1..255, raised when `pack` changes.
+        version: 1..255, raised when `pack` changes, with a `Change` among those of the agent.
         pack: value -> bytes, well under 1 kB.
         unpack: the inverse.
     """
@@ -49,19 +49,13 @@ class Part(Generic[T]):
         return self.unpack(raw[1:])
 
 
-def version_error(name: str, expected: int, found: int) -> StateVersionError:
-    return StateVersionError(
-        f"state part {name!r} is stored in format {found}, this release reads {expected}: run the release that wrote it"
-    )
-
-
 class Live(Protocol):
     """An object that an agent keeps decoded between frames, stored as several small parts under a record key."""
 
     name: ClassVar[str]
     """ASCII, unique in the agent; part of the key in the changelog, so never renamed."""
     version: ClassVar[int]
-    """1..255, raised when the parts' format changes."""
+    """1..255, raised when the parts' format changes, with a `Change` among those of the agent."""
 
     @classmethod
     def load(cls, key: bytes, read: Callable[[bytes], bytes | None]) -> Self:
@@ -105,7 +99,7 @@ class Values(dict[Any, Any]):
 
     __slots__ = ("_committed", "_part")
 
-    def __init__(self, part: Part[Any], committed: dict[bytes, bytes]) -> None:
+    def __init__(self, part: Part[Any], committed: dict[bytes, bytes] | Upgraded) -> None:
         self._part = part
         self._committed = committed
 
@@ -127,13 +121,23 @@ class Values(dict[Any, Any]):
                 yield key, raw
 
 
+NO_CHANGES = Formats()
+
+
 class State:
-    """What one frame sees: the committed state under its own changes."""
+    """What one frame sees: the committed state under its own changes.
 
-    __slots__ = ("_store", "_touched", "_values", "timers")
+    Args:
+        formats: those that this release changes.
+        final: whether the new ones are written already; what is in the ones before is read all the same.
+    """
 
-    def __init__(self, store: Store) -> None:
+    __slots__ = ("_before", "_committed", "_store", "_touched", "_values", "timers")
+
+    def __init__(self, store: Store, formats: Formats = NO_CHANGES, final: bool = True) -> None:
         self._store = store
+        self._committed = Upgraded(store.committed, formats) if formats else store.committed
+        self._before = NO_CHANGES if final else formats
         self.timers = Timers(store.timers, store.committed)
         self._values: dict[str, Values] = {}
         self._touched: dict[tuple[bytes, type[Any]], Live] = {}
@@ -142,7 +146,7 @@ class State:
         """All values of a part, for many accesses in a loop."""
         found = self._values.get(part.name)
         if found is None:
-            found = self._values[part.name] = Values(part, self._store.committed)
+            found = self._values[part.name] = Values(part, self._committed)
         return found
 
     def get(self, key: bytes, part: Part[T], sub: bytes = b"") -> T | None:
@@ -168,7 +172,7 @@ class State:
         return cast(L, found)
 
     def _reader(self, key: bytes, kind: type[Live]) -> Callable[[bytes], bytes | None]:
-        committed = self._store.committed
+        committed = self._committed
         start = key + SEPARATOR + kind.name.encode("ascii") + SEPARATOR
 
         def read(part: bytes) -> bytes | None:
@@ -191,6 +195,8 @@ class State:
             head = bytes([kind.version])
             for name, raw in found.changes():
                 out[start + name] = None if raw is None else head + raw
+        if self._before:
+            out = {key: None if raw is None else self._before.before(key, raw) for key, raw in out.items()}
         out.update(self.timers.changes())
         return out
 

@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.control import DEFAULTS, EVERYONE, SETTINGS
+from models.control import DEFAULTS, EVERYONE, SETTINGS, STATE_LEVEL
 from schemas import topics
 from streams.runtime.control import Control
 from streams.runtime.offline import Outcome
@@ -86,6 +87,7 @@ def test_a_stale_command_is_refused_with_what_holds() -> None:
     assert first["message"] == "version 3 was expected; observe_only of acme has no version yet (0), it is inherited"
 
 
+LEVEL = {"name": "state_level", "tenant_id": "*"}
 TUNED = "surprise_factor|novelty|web-1|cpu_percent|34"
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
@@ -116,8 +118,22 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"name": "observe_only|x"}, "UnknownSetting", "observe_only has no scopes"),
     ({"name": "surprise_factor", "value": "1.1"}, "UnknownSetting", r"a scope is DETECTOR\|HOST\|METRIC\|HOUR, not ''"),
     ({"name": TUNED, "value": "1.1", "tenant_id": "*"}, "InvalidTenant", "is of one tenant: tenant_id must not be"),
+    (LEVEL | {"value": str(STATE_LEVEL + 1)}, "InvalidValue", f"whole number from 0 to {STATE_LEVEL}"),
+    (LEVEL | {"value": None}, "NoWayBack", "state_level can only be raised"),
+    (LEVEL | {"value": None, "action": "undo"}, "NoWayBack", "state_level can only be raised"),
+    (LEVEL | {"value": "0", "expires_at": NOON + DAY}, "NoWayBack", "state_level can only be raised"),
     ({"name": TUNED, "value": "2.1"}, "InvalidValue", r"must be a number from 0.5 to 2 \(times\), not 2.1"),
 ]
+
+
+def test_a_setting_that_rises_never_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETTINGS, "state_level", replace(SETTINGS["state_level"], high=12))
+    asked = [command(n, value, version, **LEVEL) for n, (value, version) in enumerate([("9", 0), ("10", 1), ("9", 2)])]
+    outcome = judged([*asked, command(3, "10", 2, **LEVEL)])
+    assert [(each["code"], each["value"]) for each in answers(outcome)] == [
+        (None, "9"), (None, "10"), ("NoWayBack", "10"), (None, "10"),
+    ]  # fmt: skip
+    assert "can only be raised; state_level of * is 10, version 2 by jane" in answers(outcome)[2]["message"]
 
 
 @pytest.mark.parametrize(("wrong", "code", "message"), BAD, ids=lambda part: str(part)[:40])

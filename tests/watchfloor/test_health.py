@@ -113,6 +113,14 @@ def test_nothing_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     }
 
 
+def test_a_partition_that_a_newer_release_has_written() -> None:
+    errors = {("watchfloor_errors_total", frozenset({("agent", "metrics"), ("error", "StateVersionError")})): 1.0}
+    figures = vital("worker-0", "worker", halted_partitions=1).figures
+    found = health.halted([Vitals("worker-0", "worker", 1, None, figures | errors)])
+    assert found.text == "partitions stand still: 1 of worker-0; another release has written their state"
+    assert "`watchfloor upgrade status`" in found.mend
+
+
 @pytest.mark.parametrize(
     ("before", "after", "state"),
     [

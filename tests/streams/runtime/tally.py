@@ -60,7 +60,12 @@ class Seen:
         ]
 
 
-def tally(name: str = "tally", halted: Callable[[], bool] = lambda: False) -> Agent:
+def tally(
+    name: str = "tally",
+    halted: Callable[[], bool] = lambda: False,
+    part: Part[Count] = COUNT,
+    kind: type[Seen] = Seen,
+) -> Agent:
     """The agent. It counts in a stored part and in a live object, and says both counts with every sample."""
 
     def process(frame: Frame) -> None:
@@ -70,16 +75,16 @@ def tally(name: str = "tally", halted: Callable[[], bool] = lambda: False) -> Ag
             key, orders = record.key or b"", event["extra"]
             if STOP in orders and halted():
                 raise Halt("told to stop")
-            seen = frame.state.live(key, Seen)
+            seen = frame.state.live(key, kind)
             if REFUSE in orders:
                 frame.reject(record, "Refused", f"{event['event_id']} asked for it")
                 continue
             if FORGET in orders:
-                frame.state.delete(key, COUNT)
+                frame.state.delete(key, part)
                 seen.clear()
                 continue
-            count, output = step(frame.state.get(key, COUNT) or ZERO, event)
-            frame.state.put(key, COUNT, count)
+            count, output = step(frame.state.get(key, part) or ZERO, event)
+            frame.state.put(key, part, count)
             output["detail"]["live"] = float(seen.add(int(event["cpu_percent"])))
             # After the changes, so that whatever is left of them would show.
             if POISON in orders:
