@@ -23,7 +23,7 @@ from tests.streams.runtime.conftest import Lab, eventually
 from watchfloor.embedded.kafka import Broker
 
 FLAGS = "control.flags"
-FLAG, THRESHOLD = topics.CONTROL
+FLAG, THRESHOLD = topics.CONTROL_FLAGS, topics.CONTROL_THRESHOLDS
 NAMES = [topic.name for topic in topics.CONTROL]
 
 
