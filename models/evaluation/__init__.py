@@ -1,0 +1,6 @@
+"""Evaluation of classifiers and rules on cases with known labels. See docs/models.md."""
+
+from models.evaluation.measures import audited_recall, exact_interval
+from models.evaluation.report import Answers, report
+
+__all__ = ["Answers", "audited_recall", "exact_interval", "report"]
