@@ -10,11 +10,15 @@ from numpy.typing import ArrayLike
 
 from models.calibration.label_sets import LEVELS, LabelSets
 from models.calibration.residual import AbsoluteResidual
-from models.calibration.venn_abers import VennAbers
+from models.calibration.venn_abers import Floats, VennAbers, merged
 from models.decisions import Cuts
 from models.registry import ArtifactRefused
 
 LEAST, LEAST_OF_CLASS = 100, 10
+
+TIE = 1e-9
+"""What a score adds to its probability: cases of one step of the tables keep their order for who looks at the riskiest
+first. p0 and p1 are always further from the probability than that."""
 
 ARRAYS = "calibration.npz"
 _TABLES = tuple(field.name for field in fields(VennAbers))
@@ -38,6 +42,10 @@ class Calibration:
     label_sets: LabelSets
     residual: AbsoluteResidual
     cuts: Cuts
+
+    def probability(self, scores: Floats) -> Floats:
+        """Calibrated probabilities of scores, (rows,); ascending with the score, between p0 and p1."""
+        return _probability(self.venn_abers, scores)
 
 
 class TooFewCases(ValueError):
@@ -70,8 +78,12 @@ def calibrate(scores: ArrayLike, labels: ArrayLike) -> Calibration:
         venn_abers=venn_abers,
         label_sets=LabelSets.fit(values, truth),
         residual=AbsoluteResidual.fit(values, truth),
-        cuts=Cuts.of(venn_abers.probability(values)),
+        cuts=Cuts.of(_probability(venn_abers, values)),
     )
+
+
+def _probability(venn_abers: VennAbers, scores: Floats) -> Floats:
+    return merged(*venn_abers.interval(scores)) + TIE * scores
 
 
 def pack(calibration: Calibration) -> bytes:

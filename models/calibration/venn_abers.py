@@ -58,10 +58,6 @@ class VennAbers:
         below, upto = self._places(scores)
         return self.low[upto], self.high[below]
 
-    def probability(self, scores: ArrayLike) -> Floats:
-        """One probability of p0 and p1, p1 / (1 - p0 + p1), ascending with the score; see `merged`."""
-        return merged(*self.interval(scores))
-
     def rows(self, scores: ArrayLike) -> Counts:
         """How many calibration rows the weaker of p0 and p1 is a mean of, (rows,); 0 beyond all of them."""
         below, upto = self._places(scores)
@@ -73,7 +69,7 @@ class VennAbers:
 
 
 def merged(low: Floats, high: Floats) -> Floats:
-    """One probability of p0 and p1: the one that loses least, whichever is right, by logarithmic loss."""
+    """One probability of p0 and p1, p1 / (1 - p0 + p1): it loses least, whichever is right, by logarithmic loss."""
     return high / (1.0 - low + high)
 
 

@@ -14,7 +14,7 @@ from models.registry import ArtifactRefused
 
 FILE = "model.ubj"
 MOST_BYTES = 64 << 20
-"""Of a model's file; one of 400 trees of depth 5 has under 1 MB."""
+"""Of a model's file; one of 200 trees of depth 5 has under half a MB."""
 MOST_TREES = 5_000
 
 OBJECTIVE = "binary:logistic"
@@ -24,31 +24,24 @@ _OF_NODES = (
     *("base_weights", "loss_changes", "sum_hessian"),
 )
 
-WATCHED = 10
-"""Positives that the newest training rows must hold to say when to stop."""
-
 
 @dataclass(frozen=True, slots=True)
 class Boosting:
     """How trees are grown. The defaults were chosen on simulated attendance; see docs/models.md.
 
     Attributes:
-        rounds: most trees; as many as that where there are too few positives to say when to stop.
+        rounds: how many.
         depth, rate, subsample, columns, least_child: max_depth, eta, subsample, colsample_bytree, min_child_weight.
         scale_pos_weight: weight of the rare class. Other than 1 it makes scores that are no probabilities.
-        watch: share of the training rows, the newest, that say when to stop; then all rows are learned anew.
-        patience: rounds without a better log loss there after which to stop.
     """
 
-    rounds: int = 400
+    rounds: int = 200
     depth: int = 5
-    rate: float = 0.05
+    rate: float = 0.1
     subsample: float = 0.8
     columns: float = 0.8
     least_child: float = 1.0
     scale_pos_weight: float = 1.0
-    watch: float = 0.15
-    patience: int = 30
 
     def parameters(self, seed: int) -> dict[str, Any]:
         """They in the library's words."""
@@ -81,8 +74,8 @@ class Boosted:
     @classmethod
     def fit(cls, examples: Examples, settings: Boosting, seed: int) -> "Boosted":
         """Trees of all examples; the same examples, settings and seed give the same ones."""
-        rounds = _best_rounds(examples, settings, seed)
-        return cls(xgboost.train(settings.parameters(seed), _matrix(examples), rounds))
+        matrix = xgboost.DMatrix(examples.features, label=examples.labels, weight=examples.weights, nthread=1)
+        return cls(xgboost.train(settings.parameters(seed), matrix, settings.rounds))
 
     @property
     def trees(self) -> int:
@@ -184,23 +177,3 @@ def _whole(tree: Any, features: int) -> bool:
         and np.isfinite(found["split_conditions"]).all()
         and len(tree["categories"]) == 0
     )
-
-
-def _matrix(examples: Examples) -> xgboost.DMatrix:
-    return xgboost.DMatrix(examples.features, label=examples.labels, weight=examples.weights, nthread=1)
-
-
-def _best_rounds(examples: Examples, settings: Boosting, seed: int) -> int:
-    cut = round(len(examples) * (1 - settings.watch))
-    older, newer = examples[:cut], examples[cut:]
-    if min(newer.positives, older.positives) < WATCHED:
-        return settings.rounds
-    watched = xgboost.train(
-        settings.parameters(seed),
-        _matrix(older),
-        settings.rounds,
-        evals=[(_matrix(newer), "newer")],
-        early_stopping_rounds=settings.patience,
-        verbose_eval=False,
-    )
-    return int(watched.best_iteration) + 1

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import Calibration, merged
+from models.calibration import Calibration
 from models.classifiers.classifier import Classifier
 from models.classifiers.examples import Floats
 from models.decisions import HEURISTIC_CUTS, Cuts
@@ -18,7 +18,7 @@ class Scored:
 
     Attributes:
         raw: the classifier's own score, (rows,), 0 to 1.
-        probability: calibrated, (rows,): p1 / (1 - p0 + p1); `raw` without a calibration.
+        probability: calibrated, (rows,): p1 / (1 - p0 + p1), to nine digits; `raw` without a calibration.
         interval: p0 and p1, (rows,) each; None without a calibration, like all that follow.
         label_sets: whether label 0 and 1 are in the sets at 90, 95 and 99 %, (rows, 3, 2).
         calibration_score: calibration cases that the weaker bound of the interval is a mean of, (rows,), 0 or more.
@@ -53,7 +53,7 @@ class Scorer:
         low, high = tables.interval(raw)
         return Scored(
             raw=raw,
-            probability=merged(low, high),
+            probability=self.calibration.probability(raw),
             interval=(low, high),
             label_sets=self.calibration.label_sets.of(raw),
             calibration_score=tables.rows(raw).astype(np.float64),

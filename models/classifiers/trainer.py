@@ -63,7 +63,7 @@ def train(examples: Examples, plan: Plan) -> Trained:
     """
     slices = split(examples.times_ms, calibrate=plan.calibrate, test=plan.test, gap_ms=plan.gap_ms)
     learn, newer = examples[slices.train], examples[slices.calibrate]
-    _require(plan, learn, newer)
+    _require(plan, len(examples), learn, newer)
     classifier: Classifier
     if isinstance(plan.settings, Boosting):
         classifier = Boosted.fit(learn, plan.settings, plan.seed)
@@ -94,12 +94,12 @@ def describe(examples: Examples) -> dict[str, Any]:
     return {"first_ms": first, "last_ms": last, "rows": len(times), "positives": examples.positives, "weight": weight}
 
 
-def _require(plan: Plan, learn: Examples, newer: Examples) -> None:
+def _require(plan: Plan, rows: int, learn: Examples, newer: Examples) -> None:
     labels, positives = len(learn) + len(newer), learn.positives + newer.positives
     if labels < plan.labels or positives < plan.positives:
         raise TooFewLabels(
             f"training needs {plan.labels} labelled cases, {plan.positives} of them positive; "
-            f"there are {labels}, {positives} of them positive"
+            f"there are {labels}, {positives} of them positive, beside {rows - labels} that test or lie in gaps"
         )
     if not 0 < learn.positives < len(learn):
         raise TooFewLabels(

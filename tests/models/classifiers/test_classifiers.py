@@ -17,7 +17,7 @@ from models.registry import ArtifactRefused
 from tests.models.classifiers.made import FEATURES, cases, rows_of
 
 EXAMPLES = cases(1)
-BOOSTING = Boosting(rounds=60, rate=0.1)
+BOOSTING = Boosting(rounds=60)
 BOOSTED = Boosted.fit(EXAMPLES, BOOSTING, seed=1)
 LOGISTIC = Logistic.fit(EXAMPLES, Regression(), seed=1)
 
@@ -85,15 +85,6 @@ def test_training_again_gives_the_same_bytes() -> None:
     assert Logistic.fit(EXAMPLES, Regression(), seed=9).pack() == LOGISTIC.pack()
 
 
-def test_the_newest_rows_say_when_to_stop() -> None:
-    noise = replace(EXAMPLES, labels=np.random.default_rng(0).random(len(EXAMPLES)) < 0.05)
-    assert Boosted.fit(noise, Boosting(rounds=200), seed=0).trees < 20
-    assert BOOSTED.trees > 20
-    # Too few positives among the newest say nothing.
-    few = replace(EXAMPLES, labels=EXAMPLES.labels & (np.arange(len(EXAMPLES)) < 3300))
-    assert Boosted.fit(few, Boosting(rounds=25), seed=0).trees == 25
-
-
 def test_re_weighting_lifts_the_scores_above_the_true_share() -> None:
     weighted = Boosted.fit(EXAMPLES, replace(BOOSTING, scale_pos_weight=19.0), seed=1)
     assert weighted.scores(cases(2).features).mean() > 0.08
@@ -106,7 +97,7 @@ def test_a_case_that_weighs_twice_counts_as_two(kind: type[Boosted] | type[Logis
     some = EXAMPLES[:600]
     doubled = Examples.of(np.repeat(some.times_ms, 2), np.repeat(some.features, 2, axis=0), np.repeat(some.labels, 2))
     heavy = replace(some, weights=np.full(600, 2.0))
-    settings = Boosting(rounds=20, subsample=1, columns=1, watch=0) if kind is Boosted else Regression()
+    settings = Boosting(rounds=20, subsample=1, columns=1) if kind is Boosted else Regression()
     one, two, light = (kind.fit(each, settings, 0).scores(some.features) for each in (heavy, doubled, some))  # type: ignore[arg-type]
     assert one == pytest.approx(two, abs=2e-4)
     assert np.abs(light - one).max() > 1e-3

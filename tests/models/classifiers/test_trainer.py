@@ -27,7 +27,7 @@ from models.registry.signing import Trust
 from tests.models.classifiers.made import FEATURES, HOUR_MS, cases, rows_of
 
 EXAMPLES = cases(1)
-PLAN = Plan(Boosting(rounds=60, rate=0.1), test=0.2)
+PLAN = Plan(Boosting(rounds=60), test=0.2)
 TRAINED = train(EXAMPLES, PLAN)
 PLAIN = train(EXAMPLES, replace(PLAN, settings=Regression()))
 SMALL = train(cases(1, 350, share=0.12), PLAN)
@@ -170,7 +170,11 @@ def test_a_score_is_what_its_parts_say() -> None:
     assert found.interval is not None
     assert found.raw.tobytes() == scorer.classifier.scores(values).tobytes()
     assert found.interval[0].tobytes() == calibration.venn_abers.interval(found.raw)[0].tobytes()
-    assert found.probability.tobytes() == merged(*found.interval).tobytes()
+    low, high = found.interval
+    assert found.probability == pytest.approx(merged(low, high), abs=1.1e-9)
+    assert ((low < found.probability) & (found.probability < high)).all()
+    order = np.argsort(found.raw)
+    assert (np.diff(found.probability[order])[np.diff(found.raw[order]) > 0] > 0).all()
     assert found.label_sets is not None
     assert found.label_sets.shape == (len(values), len(LEVELS), 2)
     assert found.probability.mean() == pytest.approx(EXAMPLES.labels[TRAINED.slices.test].mean(), abs=0.02)

@@ -14,7 +14,7 @@ from models.evaluation import Answers, report
 from models.evaluation.coverage import absolute_residual, label_sets, venn_abers
 from tests.models.classifiers.made import FEATURES, cases
 
-TRAINED = train(cases(1, 12_000), Plan(Boosting(rounds=60, rate=0.1)))
+TRAINED = train(cases(1, 12_000), Plan(Boosting(rounds=60)))
 NEW = cases(2, 6000)
 POLICY = Policy(TRAINED.scorer.cuts)
 ANSWERS = Answers.of(TRAINED.scorer, NEW.features, FEATURES)
