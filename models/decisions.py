@@ -5,7 +5,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int8]
@@ -16,10 +15,9 @@ RISKS = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 CLEAR, ALERT, TICKET = range(3)
 DECISIONS = ("clear", "alert", "ticket")
 
-SHARES = {"medium": 0.10, "high": 0.05, "critical": 0.01}
-"""Of all events at most so many are to reach each cut."""
-SURE = 0.95
-"""Confidence that the shares of HIGH and CRITICAL stay below those, if what comes is like what calibrated."""
+SHARES = (0.10, 0.04, 0.008)
+"""Of the calibration slice at most so many reach MEDIUM, HIGH and CRITICAL. HIGH is to be at most 5 % of events and
+CRITICAL 1 %; a fifth of that is kept for months that differ from the slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +37,9 @@ class Cuts:
 
     @classmethod
     def of(cls, probabilities: ArrayLike) -> Self:
-        """Cuts of calibration probabilities, (rows,), at least one.
-
-        MEDIUM is the least cut that at most 10 % of them reach; HIGH and CRITICAL are the least that so few reach that
-        with 95 % confidence (Clopper and Pearson) at most 5 % and 1 % of all events do. Few rows make them strict: of
-        fewer than 299 rows none are allowed to be CRITICAL.
-        """
+        """The least cuts that at most SHARES of calibration probabilities, (rows,), reach; at least one row."""
         ordered = np.sort(np.asarray(probabilities, dtype=np.float64))
-        rows = len(ordered)
-        counts = np.arange(rows)
-        bounds = beta.ppf(SURE, counts + 1, rows - counts)
-        allowed = {name: int(np.searchsorted(bounds, share, side="right")) - 1 for name, share in SHARES.items()}
-        allowed["medium"] = int(SHARES["medium"] * rows)
-        cuts = {name: _cut(ordered, max(0, count)) for name, count in allowed.items()}
-        return cls(**cuts)
+        return cls(*(_cut(ordered, int(share * len(ordered))) for share in SHARES))
 
     def risk(self, probabilities: ArrayLike) -> Codes:
         """Codes LOW to CRITICAL of probabilities (rows,)."""

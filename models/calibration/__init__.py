@@ -3,21 +3,22 @@
 Domain-free: it sees scores and labels, nothing of what they are scores of.
 """
 
-from models.calibration.calibration import ARRAYS, Calibration, TooFewCases, calibrate, pack, unpack
+from models.calibration.calibration import ARRAYS, Calibration, TooFewCases, calibrate, pack, probability, unpack
 from models.calibration.label_sets import LEVELS, LabelSets
 from models.calibration.residual import AbsoluteResidual
-from models.calibration.venn_abers import VennAbers, merged
+from models.calibration.venn_abers import Interval, VennAbers
 
 __all__ = [
     "ARRAYS",
     "LEVELS",
     "AbsoluteResidual",
     "Calibration",
+    "Interval",
     "LabelSets",
     "TooFewCases",
     "VennAbers",
     "calibrate",
-    "merged",
     "pack",
+    "probability",
     "unpack",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from models.calibration.label_sets import LEVELS, LabelSets
 from models.calibration.residual import AbsoluteResidual
-from models.calibration.venn_abers import Floats, VennAbers, merged
+from models.calibration.venn_abers import Floats, Interval, VennAbers
 from models.decisions import Cuts
 from models.registry import ArtifactRefused
 
@@ -43,10 +43,6 @@ class Calibration:
     residual: AbsoluteResidual
     cuts: Cuts
 
-    def probability(self, scores: Floats) -> Floats:
-        """Calibrated probabilities of scores, (rows,); ascending with the score, between p0 and p1."""
-        return _probability(self.venn_abers, scores)
-
 
 class TooFewCases(ValueError):
     """Not enough calibration cases for an interval that means something."""
@@ -78,12 +74,17 @@ def calibrate(scores: ArrayLike, labels: ArrayLike) -> Calibration:
         venn_abers=venn_abers,
         label_sets=LabelSets.fit(values, truth),
         residual=AbsoluteResidual.fit(values, truth),
-        cuts=Cuts.of(_probability(venn_abers, values)),
+        cuts=Cuts.of(probability(values, venn_abers.interval(values))),
     )
 
 
-def _probability(venn_abers: VennAbers, scores: Floats) -> Floats:
-    return merged(*venn_abers.interval(scores)) + TIE * scores
+def probability(scores: Floats, interval: Interval) -> Floats:
+    """One probability of p0 and p1 for each score, (rows,): p1 / (1 - p0 + p1), and TIE of the score.
+
+    It loses least, whichever of the two is right, by logarithmic loss. It ascends with the score, between p0 and p1.
+    """
+    merged: Floats = interval.high / (1.0 - interval.low + interval.high) + TIE * scores
+    return merged
 
 
 def pack(calibration: Calibration) -> bytes:

@@ -8,13 +8,26 @@ possible scores are made at once and kept as step tables, so serving is two bina
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+
+
+class Interval(NamedTuple):
+    """Of scores, each (rows,).
+
+    Attributes:
+        low, high: p0 and p1: 0 <= p0 < p1 <= 1, both ascending with the score.
+        rows: calibration rows that the weaker of the two is a mean of; 0 beyond all of them.
+    """
+
+    low: Floats
+    high: Floats
+    rows: Counts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +52,7 @@ class VennAbers:
         """Tables of calibration scores, finite, and their labels, 0 or 1; both (rows,), at least one.
 
         >>> tables = VennAbers.fit([0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1])
-        >>> [each.tolist() for each in tables.interval([0.0, 0.15, 0.25, 0.5])]
+        >>> [each.tolist() for each in tables.interval([0.0, 0.15, 0.25, 0.5])[:2]]
         [[0.0, 0.0, 0.0, 0.6666666666666666], [0.3333333333333333, 0.5, 1.0, 1.0]]
         """
         values, which = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
@@ -53,24 +66,12 @@ class VennAbers:
         beside, among_low = np.concatenate([nothing, beside[::-1]]), np.concatenate([nothing, among_low[::-1]])
         return cls(values, (among_low - beside) / among_low, above / among_high, among_low - 1, among_high - 1)
 
-    def interval(self, scores: ArrayLike) -> tuple[Floats, Floats]:
-        """p0 and p1 of scores (rows,): 0 <= p0 <= p1 <= 1, both ascending with the score."""
-        below, upto = self._places(scores)
-        return self.low[upto], self.high[below]
-
-    def rows(self, scores: ArrayLike) -> Counts:
-        """How many calibration rows the weaker of p0 and p1 is a mean of, (rows,); 0 beyond all of them."""
-        below, upto = self._places(scores)
-        return np.minimum(self.low_rows[upto], self.high_rows[below])
-
-    def _places(self, scores: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def interval(self, scores: ArrayLike) -> Interval:
+        """Of scores (rows,)."""
         found = np.asarray(scores, dtype=np.float64)
-        return np.searchsorted(self.scores, found, side="left"), np.searchsorted(self.scores, found, side="right")
-
-
-def merged(low: Floats, high: Floats) -> Floats:
-    """One probability of p0 and p1, p1 / (1 - p0 + p1): it loses least, whichever is right, by logarithmic loss."""
-    return high / (1.0 - low + high)
+        below, upto = (np.searchsorted(self.scores, found, side=side) for side in ("left", "right"))
+        rows = np.minimum(self.low_rows[upto], self.high_rows[below])
+        return Interval(self.low[upto], self.high[below], rows)
 
 
 def _with_a_one(rows: list[int], ones: list[int]) -> tuple[Counts, Counts]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import Calibration
+from models.calibration import Calibration, probability
 from models.classifiers.classifier import Classifier
 from models.classifiers.examples import Floats
 from models.decisions import HEURISTIC_CUTS, Cuts
@@ -49,14 +49,13 @@ class Scorer:
         raw = self.classifier.scores(given)
         if self.calibration is None:
             return Scored(raw, raw, None, None, None)
-        tables = self.calibration.venn_abers
-        low, high = tables.interval(raw)
+        interval = self.calibration.venn_abers.interval(raw)
         return Scored(
             raw=raw,
-            probability=self.calibration.probability(raw),
-            interval=(low, high),
+            probability=probability(raw, interval),
+            interval=(interval.low, interval.high),
             label_sets=self.calibration.label_sets.of(raw),
-            calibration_score=tables.rows(raw).astype(np.float64),
+            calibration_score=interval.rows.astype(np.float64),
         )
 
     def contributions(self, features: NDArray[Any]) -> Floats:

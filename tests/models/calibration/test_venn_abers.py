@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
-from models.calibration import VennAbers, merged
+from models.calibration import Interval, VennAbers, probability
 
 CASES = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=40)
 
@@ -24,7 +24,7 @@ def test_p0_and_p1_are_those_of_isotonic_regression_with_the_case_added(
 ) -> None:
     scores, labels = [score / 12 for score, _ in cases], [label for _, label in cases]
     new = [half / 24 for half in halves]
-    low, high = VennAbers.fit(scores, labels).interval(new)
+    low, high, _ = VennAbers.fit(scores, labels).interval(new)
     assert low.tolist() == pytest.approx([refitted(scores, labels, each, 0) for each in new], abs=1e-12)
     assert high.tolist() == pytest.approx([refitted(scores, labels, each, 1) for each in new], abs=1e-12)
 
@@ -32,21 +32,22 @@ def test_p0_and_p1_are_those_of_isotonic_regression_with_the_case_added(
 @given(cases=CASES)
 def test_the_interval_is_one_and_ascends_with_the_score(cases: list[tuple[int, bool]]) -> None:
     tables = VennAbers.fit([score / 12 for score, _ in cases], [label for _, label in cases])
-    low, high = tables.interval(np.linspace(-0.1, 1.1, 121))
+    new = np.linspace(-0.1, 1.1, 121)
+    low, high, _ = tables.interval(new)
     assert (low >= 0).all()
     assert (high <= 1).all()
     assert (low < high).all()
     assert (np.diff(low) >= 0).all()
     assert (np.diff(high) >= 0).all()
-    one = merged(low, high)
+    one = probability(new, tables.interval(new))
     assert ((low <= one) & (one <= high)).all()
 
 
 def test_rows_are_those_of_the_weaker_block() -> None:
     tables = VennAbers.fit([0.1, 0.2, 0.3, 0.4, 0.5], [0, 0, 0, 1, 1])
     # As a 1, a score of 0.15 is pooled with the zeros at 0.2 and 0.3; as a 0 with those at 0.1, 0.2 and 0.3.
-    assert tables.interval([0.15])[1].tolist() == [1 / 3]
-    assert tables.rows([0.15, 0.05, 0.9, 0.45]).tolist() == [2, 0, 0, 1]
+    assert tables.interval([0.15]).high.tolist() == [1 / 3]
+    assert tables.interval([0.15, 0.05, 0.9, 0.45]).rows.tolist() == [2, 0, 0, 1]
 
 
 def test_more_data_gives_narrower_intervals_and_more_rows() -> None:
@@ -55,10 +56,10 @@ def test_more_data_gives_narrower_intervals_and_more_rows() -> None:
     labels = rng.random(20_000) < scores**3
     few, many = VennAbers.fit(scores[:200], labels[:200]), VennAbers.fit(scores, labels)
     inner = np.linspace(0.1, 0.9, 50)
-    width = [np.mean(np.subtract(*tables.interval(inner)[::-1])) for tables in (few, many)]
+    width = [np.mean(tables.interval(inner).high - tables.interval(inner).low) for tables in (few, many)]
     assert width[1] < width[0] / 4
-    assert many.rows(inner).mean() > 20 * few.rows(inner).mean()
-    assert np.abs(merged(*many.interval(inner)) - inner**3).max() < 0.06
+    assert many.interval(inner).rows.mean() > 20 * few.interval(inner).rows.mean()
+    assert np.abs(probability(inner, many.interval(inner)) - inner**3).max() < 0.06
 
 
 def test_one_of_p0_and_p1_is_calibrated_and_their_mean_holds_in_every_band() -> None:
@@ -68,7 +69,7 @@ def test_one_of_p0_and_p1_is_calibrated_and_their_mean_holds_in_every_band() -> 
     for _ in range(400):
         scores = rng.random(101)
         labels = rng.random(101) < scores
-        low, high = VennAbers.fit(scores[:100], labels[:100]).interval(scores[100:])
+        low, high, _ = VennAbers.fit(scores[:100], labels[:100]).interval(scores[100:])
         truth.append(bool(labels[100]))
         chosen.append(float(high[0] if labels[100] else low[0]))
     bands = np.digitize(chosen, (0.25, 0.5, 0.75))
@@ -77,5 +78,8 @@ def test_one_of_p0_and_p1_is_calibrated_and_their_mean_holds_in_every_band() -> 
         assert np.mean(np.array(truth)[among]) == pytest.approx(np.mean(np.array(chosen)[among]), abs=0.13)
 
 
-def test_the_merged_probability_lies_between() -> None:
-    assert merged(np.array([0.0, 0.2, 1.0]), np.array([1.0, 0.2, 1.0])).tolist() == [0.5, 0.2, 1.0]
+def test_the_probability_lies_between_and_keeps_the_order_of_the_scores() -> None:
+    interval = Interval(np.array([0.0, 0.2, 0.2]), np.array([1.0, 0.4, 0.4]), np.zeros(3, dtype=np.int64))
+    found = probability(np.array([0.1, 0.3, 0.4]), interval)
+    assert found == pytest.approx([0.5, 1 / 3, 1 / 3], abs=1e-9)
+    assert found[2] > found[1]

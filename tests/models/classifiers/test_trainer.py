@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calibration import ARRAYS, LEVELS, calibrate, merged
+from models.calibration import ARRAYS, LEVELS, calibrate
 from models.classifiers import Boosting, Examples, Plan, Regression, Scorer, TooFewLabels, split, train
 from models.classifiers.artifact import (
     calibration_place,
@@ -169,9 +169,12 @@ def test_a_score_is_what_its_parts_say() -> None:
     assert calibration is not None
     assert found.interval is not None
     assert found.raw.tobytes() == scorer.classifier.scores(values).tobytes()
-    assert found.interval[0].tobytes() == calibration.venn_abers.interval(found.raw)[0].tobytes()
+    expected = calibration.venn_abers.interval(found.raw)
+    assert [bound.tobytes() for bound in found.interval] == [expected.low.tobytes(), expected.high.tobytes()]
+    assert found.calibration_score is not None
+    assert found.calibration_score.tolist() == expected.rows.tolist()
     low, high = found.interval
-    assert found.probability == pytest.approx(merged(low, high), abs=1.1e-9)
+    assert found.probability == pytest.approx(high / (1 - low + high), abs=1.1e-9)
     assert ((low < found.probability) & (found.probability < high)).all()
     order = np.argsort(found.raw)
     assert (np.diff(found.probability[order])[np.diff(found.raw[order]) > 0] > 0).all()

@@ -78,7 +78,7 @@ def test_venn_abers_holds_in_every_band_and_a_shifted_one_does_not() -> None:
     scores, labels = drawn(1, 20_000)
     calibration = calibrate(scores, labels)
     new, truth = drawn(2, 40_000)
-    low, high = calibration.venn_abers.interval(new)
+    low, high, _ = calibration.venn_abers.interval(new)
     risk = calibration.cuts.risk((low + high) / 2)
     found = venn_abers(truth, low, high, risk, 0.2)
     assert found["all"]["coverage"]["0.99"] >= 0.9
