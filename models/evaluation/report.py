@@ -82,6 +82,20 @@ def report(labels: Flags, answers: Answers, policy: Policy) -> dict[str, Any]:
     }
 
 
+def figures(found: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a report that a manifest holds as its metrics; those that could not be known are left out."""
+    high, decisions = found["cuts"]["HIGH"], found["decisions"]
+    named = {
+        **{name: found[name] for name in ("rows", "positives", "roc_auc", "pr_auc", "precision_at_80_recall", "brier")},
+        "high_share": high["share"],
+        "high_false_positive_rate": high["false_positive_rate"],
+        "high_recall": high["recall"],
+        "automated": decisions["automated"],
+        "ticket_precision": decisions["ticket_precision"],
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
 def _coverage(labels: Flags, answers: Answers, policy: Policy) -> dict[str, Any]:
     risk = policy.cuts.risk(answers.probability)
     found = {}

@@ -9,9 +9,11 @@ import pytest
 
 from models.calibration import calibrate
 from models.classifiers import Boosting, Plan, train
+from models.classifiers.artifact import describe
 from models.decisions import HEURISTIC_CUTS, Policy
-from models.evaluation import Answers, report
+from models.evaluation import Answers, figures, report
 from models.evaluation.coverage import absolute_residual, label_sets, venn_abers
+from models.registry import Manifest, Place
 from tests.models.classifiers.made import FEATURES, cases
 
 TRAINED = train(cases(1, 12_000), Plan(Boosting(rounds=60)))
@@ -54,6 +56,15 @@ def test_the_report_says_what_the_model_is_worth() -> None:
     assert FOUND["decisions"]["certificate"]["reviews"] == FOUND["decisions"]["tickets"]
 
 
+def test_figures_are_what_a_manifest_holds() -> None:
+    found = figures(FOUND)
+    assert found["pr_auc"] == FOUND["pr_auc"]
+    assert found["high_share"] == FOUND["cuts"]["HIGH"]["share"]
+    assert found["ticket_precision"] == FOUND["decisions"]["ticket_precision"]
+    manifest = describe(TRAINED.scorer, Place("fraud"), "v20250131_060000", "made/1", FEATURES, TRAINED.about, found)
+    assert Manifest.decode(manifest.encode()).metrics == found
+
+
 def test_a_rule_has_a_report_without_intervals() -> None:
     rule = Answers(np.where(NEW.features[:, 0] > 300, 0.8, 0.1), np.zeros(len(NEW)))
     found = report(NEW.labels, rule, Policy(HEURISTIC_CUTS))
@@ -70,6 +81,7 @@ def test_a_slice_of_one_class_says_what_it_can() -> None:
     found = report(np.zeros(40, dtype=bool), few, POLICY)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["roc_auc"], found["pr_auc"], found["precision_at_80_recall"]) == (None, None, None)
+    assert "pr_auc" not in figures(found)
     assert found["cuts"]["HIGH"]["recall"] is None
     assert found["coverage"]["mondrian"]["all"]["coverage_of_positives"] is None
 
