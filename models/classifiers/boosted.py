@@ -167,12 +167,11 @@ def _whole(tree: Any, features: int) -> bool:
     left, right, parents = found["left_children"], found["right_children"], found["parents"]
     inner = np.flatnonzero(left != -1)
     children = np.concatenate([left[inner], right[inner]]).astype(np.intp)
-    # Each node but the first is the child of one earlier node, so every way down ends.
+    # Each node but the first is the child of exactly one, so no way down from the first comes back.
     return bool(
         ((left == -1) == (right == -1)).all()
         and np.array_equal(np.sort(children), np.arange(1, nodes))
         and (parents[children] == np.tile(inner, 2)).all()
-        and (np.tile(inner, 2) < children).all()
         and ((found["split_indices"][inner] >= 0) & (found["split_indices"][inner] < features)).all()
         and np.isfinite(found["split_conditions"]).all()
         and len(tree["categories"]) == 0
