@@ -53,7 +53,7 @@ def test_the_report_says_what_the_model_is_worth() -> None:
     assert FOUND["importance"]["drift"] == max(FOUND["importance"].values())
     assert "constant" in FOUND["unimportant"]
     assert "drift" not in FOUND["unimportant"]
-    assert FOUND["decisions"]["certificate"]["reviews"] == FOUND["decisions"]["tickets"]
+    assert 0 < FOUND["decisions"]["certificate"]["reviews"] <= FOUND["decisions"]["tickets"]
 
 
 def test_figures_are_what_a_manifest_holds() -> None:
