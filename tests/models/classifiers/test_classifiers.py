@@ -25,7 +25,7 @@ each = pytest.mark.parametrize("classifier", [BOOSTED, LOGISTIC], ids=["xgboost"
 
 
 @each
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), cuts=st.lists(st.integers(0, 90), min_size=1, max_size=12))
 def test_any_cut_gives_the_same_scores_to_the_last_bit(classifier: Classifier, seed: int, cuts: list[int]) -> None:
     values = rows_of(seed, sum(cuts))
@@ -181,7 +181,7 @@ def test_a_tree_whose_nodes_lead_nowhere_is_refused() -> None:
     assert boosted.fault(stored, 5) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(at=st.floats(0, 0.9999), value=st.integers(0, 255), cut=st.booleans())
 def test_a_damaged_file_is_refused_or_scores(at: float, value: int, cut: bool) -> None:
     place = int(at * len(RAW))

@@ -11,7 +11,7 @@ from models.evaluation.measures import audited_recall, brier, confusion, exact_i
 SCORED = st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=1, max_size=60)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases=SCORED)
 def test_ranking_is_what_its_definitions_say(cases: list[tuple[int, bool]]) -> None:
     scores, labels = np.array([score / 10 for score, _ in cases]), np.array([label for _, label in cases])
@@ -33,7 +33,7 @@ def test_ranking_is_what_its_definitions_say(cases: list[tuple[int, bool]]) -> N
     assert found["pr_auc_of_chance"] == pytest.approx(labels.mean())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=st.integers(1, 200), data=st.data(), confidence=st.sampled_from((0.8, 0.9, 0.99)))
 def test_the_exact_interval_leaves_out_what_is_too_unlikely(rows: int, data: st.DataObject, confidence: float) -> None:
     hits = data.draw(st.integers(0, rows))
