@@ -305,6 +305,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "control.flags": {**ENTRY, "name": "observe_only", "value": "true"},
     "control.models": {**ENTRY, "name": "active|fraud|champion", "value": '"*/@all/v20250131_060000"'},
     "control.thresholds": {**ENTRY, "name": "alert_budget", "value": "12"},
+    "control.references": {**ENTRY, "name": "calendar", "value": '{"weekend_days": [5, 6], "holidays": []}'},
     "control.audit": {
         **CHANGE,
         "action": "undo",
