@@ -70,6 +70,24 @@ EVENTS_ATTENDANCE = Topic(
     doc="Check-ins and check-outs of people at sites, from upstream systems.",
     inbound=True,
 )
+ATTENDANCE_BY_DEVICE = Topic(
+    name="attendance.by-device",
+    schema="attendance.by-device",
+    key=("carrier",),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=3 * DAY_MS,
+    doc="Good check-ins and check-outs by device: between two agents.",
+)
+ATTENDANCE_ENRICHED = Topic(
+    name="attendance.enriched",
+    schema="attendance.enriched",
+    key=("person_id",),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=14 * DAY_MS,
+    doc="Good check-ins and check-outs with what their device tells: what is scored, in the order in which it is.",
+)
 OUTCOMES_ATTENDANCE = Topic(
     name="outcomes.attendance",
     schema="outcomes.attendance",
@@ -255,6 +273,8 @@ CATALOGUE: dict[str, Topic] = {
         EVENTS_METRICS,
         EVENTS_ATTENDANCE,
         OUTCOMES_ATTENDANCE,
+        ATTENDANCE_BY_DEVICE,
+        ATTENDANCE_ENRICHED,
         PREDICTIONS_ANOMALY,
         PREDICTIONS_FRAUD,
         LABELLED_FRAUD,

@@ -136,7 +136,6 @@ def process(frame: Frame) -> None:
 
 def publish(frame: Frame, topic: Topic, entry: Entry) -> None:
     """The newest version of a record of reference data, in a schema of its own; nothing for one that was taken away."""
-    # What is no field of the record falls away when it is encoded.
     scope = dict.fromkeys(topic.key or (), entry["name"].partition("|")[2])
     value = {} if entry["value"] is None else json.loads(entry["value"])
     record = {"tenant_id": entry["tenant_id"], **scope, **value, "updated_at": entry["valid_from"]}
