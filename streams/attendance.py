@@ -1,6 +1,6 @@
 """The third agent of attendance, keyed by person: features, score, and the prediction record."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from math import nan
 from typing import Any, NamedTuple
@@ -35,18 +35,16 @@ class Scorer(NamedTuple):
     Attributes:
         version, calibration: of the model; "none" without a calibration.
         feature_set: the vectors that it takes.
-        score: probabilities of fraud, 0..1, one for each row of n × features.
+        score: probabilities of fraud, 0..1, of n vectors (n × features).
     """
 
     version: str
     calibration: str
     feature_set: str
-    score: Callable[[NDArray[np.float64]], Sequence[float]]
+    score: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-HEURISTIC = Scorer(
-    heuristic.VERSION, "none", "fraud_v2", lambda table: [heuristic.probability(row) for row in table.tolist()]
-)
+HEURISTIC = Scorer(heuristic.VERSION, "none", "fraud_v2", heuristic.probabilities)
 
 
 @lru_cache(4)
@@ -61,7 +59,7 @@ def process(frame: Frame) -> None:
     people = People(state.values(HEAD), state.values(DAYS), state.values(PLACES))
     cases = [case(event, known(frame.control)) for event in events]
     table = vectors(cases, people)
-    scores = HEURISTIC.score(table)
+    scores = HEURISTIC.score(table).tolist()
     offset = frame.control.offset
     frame.send(
         topics.PREDICTIONS_FRAUD,

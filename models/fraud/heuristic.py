@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from math import exp
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.fraud.features import PLACE
 
 VERSION = "heuristic_v1"
@@ -51,6 +54,11 @@ def probability(vector: Sequence[float]) -> float:
     if vector[_HOUR] < 5.0 or vector[_HOUR] >= 23.0:
         odds += 0.5
     return 1.0 / (1.0 + exp(-odds))
+
+
+def probabilities(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Those of n vectors (n × features)."""
+    return np.array([probability(row) for row in vectors.tolist()], dtype=np.float64)
 
 
 def risk_level(probability: float) -> str:
