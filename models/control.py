@@ -110,7 +110,7 @@ class Setting:
         try:
             given = json.loads(text) if len(text) <= self.most else None
             if not isinstance(given, dict):
-                raise InvalidValue(f"{self.name} must be {self.expected}, not {text[:MOST_TEXT]}")
+                raise ValueError(f"it came as {text[:MOST_TEXT]}")
             own = dict.fromkeys(keys[:-1], "x")
             whole = topic.codec.decode(topic.codec.encode({**given, **own, "updated_at": 0}))
             unknown = given.keys() - (whole.keys() - set(keys))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.control import DEFAULTS
+from models.control import DEFAULTS, STATE_LEVEL
 from models.fraud import heuristic
 from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.person import pack_head, unpack_head
@@ -129,4 +129,5 @@ ATTENDANCE = Agent(
     process=process,
     max_age=None,  # the intake has judged it by the time at which it was published
     settings=DEFAULTS,
+    level=STATE_LEVEL,
 )

@@ -3,7 +3,7 @@
 import math
 import struct
 
-from models.control import DEFAULTS
+from models.control import DEFAULTS, STATE_LEVEL
 from models.fraud.device import UNUSED, WINDOW, mark_of, observe, pack_device, unpack_device
 from schemas import topics
 from streams.runtime import Agent, Due, Frame, Part
@@ -52,4 +52,5 @@ ATTENDANCE_DEVICES = Agent(
     max_age=None,  # the intake has judged it by the time at which it was published
     timers=True,
     settings=DEFAULTS,
+    level=STATE_LEVEL,
 )

@@ -7,13 +7,16 @@ from operator import itemgetter
 from typing import Any
 
 from models.attendance import event_fault
-from models.control import DEFAULTS
+from models.control import DEFAULTS, STATE_LEVEL
 from schemas import topics
-from streams.repeats import hash8
+from streams.repeats import hashed
 from streams.runtime import Agent, Due, Frame, Part
 
 REMEMBERED_MS = 7 * topics.DAY_MS
 """So long an event's id is known after it has come; by the partition's clock."""
+
+HASH = 8
+"""Bytes that stand for an id, and for what an event says."""
 
 REPEATS = Part("repeats", version=1, pack=lambda n: n.to_bytes(8, "big"), unpack=lambda raw: int.from_bytes(raw, "big"))
 """How many events of a person were dropped because they had come before."""
@@ -47,7 +50,7 @@ def process(frame: Frame) -> None:
             frame.reject(record, "InvalidEvent", wrong)
             continue
         key = topics.EVENTS_ATTENDANCE.key_of(event)
-        name, content = hash8(event["event_id"]), hash8(repr(_content(event)))
+        name, content = hashed(event["event_id"], HASH), hashed(repr(_content(event)), HASH)
         # A remembered id is a timer, whose payload tells a repeat from an event that took somebody's name.
         held = timers.get(key, name)
         if held is None:
@@ -70,4 +73,5 @@ ATTENDANCE_INTAKE = Agent(
     process=process,
     timers=True,
     settings=DEFAULTS,
+    level=STATE_LEVEL,
 )

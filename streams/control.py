@@ -217,7 +217,7 @@ def decide(setting: Setting, history: History, command: Command, offset: int) ->
         value, expires_at = (None, None) if restored is None else (restored["value"], restored["expires_at"])
     elif value is not None:
         value = _canonical(setting, value)
-    if setting.rising and current is not None and float(setting.read(value)) < float(current["value"]):
+    if setting.rising and current is not None and json.loads(value) < json.loads(current["value"]):
         raise Refused("NoWayBack", f"{command['name']} can only be raised; {_standing(command, current)}")
     return {
         "tenant_id": command["tenant_id"],

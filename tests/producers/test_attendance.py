@@ -42,9 +42,10 @@ def test_a_file_is_measured_as_its_records_are(tmp_path: Path) -> None:
     assert found(EVENTS) == (ids, plain.tobytes())
     assert found([*EVENTS, EVENTS[3]]) == (ids, plain.tobytes()), "a repeat is left out"
     # Of several at one time those that stand first come first.
-    backwards = sorted(EVENTS[::-1], key=lambda each: each["occurred_at"])
-    assert found(EVENTS[::-1], sort=True)[0] == [each["event_id"] for each in backwards]
-    assert found(EVENTS[::-1])[1] != plain.tobytes()
+    backwards = EVENTS[::-1]
+    in_time = sorted(backwards, key=lambda each: each["occurred_at"])
+    assert found(backwards, sort=True)[0] == [each["event_id"] for each in in_time]
+    assert found(backwards)[1] != plain.tobytes()
     scores = heuristic.probabilities(plain)
     assert scores.tolist() == [heuristic.probability(row) for row in plain.tolist()]
 

@@ -69,7 +69,7 @@ def test_fingerprint_is_that_of_the_specification() -> None:
         (topics.CONTROL_CALENDARS, b"acme"),
         (topics.CONTROL_ROSTERS, b"acme|p-1"),
         (topics.PREDICTIONS_ANOMALY, b"acme|web-1"),
-        (topics.PREDICTIONS_FRAUD, b"acme|p-1"),
+        (topics.PREDICTIONS_FRAUD, b"acme|web-1"),
         (topics.ALERTS_CANDIDATES, b"acme"),
         (topics.ALERTS, b"acme"),
         (topics.DEAD_LETTERS, b"acme|web-1"),
