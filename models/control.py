@@ -6,26 +6,33 @@ A value is written as JSON text. See docs/control.md for how a change is made an
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from models import attendance
 from models.anomaly import DETECTORS
 from models.anomaly.budget import NOTHING, ORDER
-from models.identity import TENANT
+from models.fraud.references import CALENDAR, ROSTER, SITE
+from models.identity import TENANT, name_fault
 from models.registry import activation
 from models.tuning import FACTOR, Scope
 from schemas import topics
+from schemas.codec import EncodeError
+from schemas.topics import Topic
 
 EVERYONE = "*"
 """Stands for all tenants: what holds where a tenant has no value of its own."""
 
-Value = bool | int | float | str
+Value = bool | int | float | str | dict[str, Any]
 
 STATE_LEVEL = 0
 """Of the state's formats in this release: one more than in the release before where any of them has changed."""
 
 MOST_TEXT = 100
 """Characters of a value as JSON text, as a rule."""
+MOST_RECORD = 100_000
+"""Those of a record of reference data."""
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 WHO_PAUSES = re.compile(r"all|[a-z][a-z0-9_-]*(/[0-9]+)?")
@@ -55,6 +62,9 @@ class Setting:
             the family's name and a "|", and raises ValueError.
         of_tenant: it exists for single tenants alone.
         most: characters of a value as JSON text.
+        record: where its values are records of reference data: the topic with their schema. A value has its fields
+            but for those of the key and `updated_at`.
+        fault: what is wrong with such a record; None for a good one.
     """
 
     name: str
@@ -71,9 +81,13 @@ class Setting:
     scope: Callable[[str], object] | None = None
     of_tenant: bool = False
     most: int = MOST_TEXT
+    record: Topic | None = None
+    fault: Callable[[Mapping[str, Any]], str | None] = lambda record: None
 
     def read(self, text: str) -> Value:
         """The value that a JSON text means. Raises InvalidValue."""
+        if self.record is not None:
+            return self._read_record(self.record, text)
         kind = type(self.default)
         try:
             value: object = json.loads(text) if len(text) <= self.most else None
@@ -91,9 +105,27 @@ class Setting:
             raise InvalidValue(f"{self.name} must be {self.expected}, not {text[:MOST_TEXT]}")
         return value
 
+    def _read_record(self, topic: Topic, text: str) -> dict[str, Any]:
+        keys = ["tenant_id", *(topic.key or ()), "updated_at"]
+        try:
+            given = json.loads(text) if len(text) <= self.most else None
+            if not isinstance(given, dict):
+                raise ValueError(f"it came as {text[:MOST_TEXT]}")
+            own = dict.fromkeys(keys[:-1], "x")
+            whole = topic.codec.decode(topic.codec.encode({**given, **own, "updated_at": 0}))
+            unknown = given.keys() - (whole.keys() - set(keys))
+            wrong = f"it has no field {min(unknown)}" if unknown else self.fault(whole)
+        except (ValueError, EncodeError) as error:
+            raise InvalidValue(f"{self.name} must be {self.expected}: {error}") from error
+        if wrong:
+            raise InvalidValue(f"{self.name} must be {self.expected}: {wrong}")
+        return {name: value for name, value in whole.items() if name not in keys}
+
     @property
     def expected(self) -> str:
         """The values that it takes, in words."""
+        if self.record is not None:
+            return f"an object with the fields of {self.record.name} but for its key and updated_at"
         if self.pattern is not None:
             return f"a text of the form {self.pattern.pattern}"
         text = KINDS[type(self.default)]
@@ -104,6 +136,29 @@ class Setting:
 
 def _flag(name: str, default: bool, doc: str, *, everyone: bool = False, at_once: bool = False) -> Setting:
     return Setting(name, topics.CONTROL_FLAGS.name, default, doc, everyone=everyone, at_once=at_once)
+
+
+def _named(scope: str) -> None:
+    """A scope that is the id of a site or person. Raises ValueError."""
+    if wrong := name_fault(scope, attendance.NAME_BYTES):
+        raise ValueError(f"the id after the | {wrong}")
+
+
+def _reference(
+    name: str, doc: str, record: Topic, fault: Callable[[Mapping[str, Any]], str | None], scope: bool
+) -> Setting:
+    topic = topics.CONTROL_REFERENCES.name
+    return Setting(
+        name,
+        topic,
+        {},
+        doc,
+        scope=_named if scope else None,
+        of_tenant=True,
+        most=MOST_RECORD,
+        record=record,
+        fault=fault,
+    )
 
 
 DETECTOR_FLAGS: dict[str, str] = {name: f"{name}_detector" for name in DETECTORS}
@@ -235,8 +290,22 @@ SETTINGS: dict[str, Setting] = {
             at_once=True,
             rising=True,
         ),
+        _reference(SITE, "A site: site|ID.", topics.CONTROL_SITES, attendance.site_fault, scope=True),
+        _reference(
+            CALENDAR, "Weekend and own holidays.", topics.CONTROL_CALENDARS, attendance.calendar_fault, scope=False
+        ),
+        _reference(
+            ROSTER,
+            "Where somebody may work: roster|PERSON.",
+            topics.CONTROL_ROSTERS,
+            attendance.roster_fault,
+            scope=True,
+        ),
     )
 }
+
+REFERENCES: dict[str, Setting] = {each.record.name: each for each in SETTINGS.values() if each.record is not None}
+"""The settings that are reference data, by the topic with the schema of their records."""
 
 DEFAULTS: dict[tuple[str, str], Value] = {
     (setting.topic, setting.name): setting.default for setting in SETTINGS.values()

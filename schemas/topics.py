@@ -70,6 +70,24 @@ EVENTS_ATTENDANCE = Topic(
     doc="Check-ins and check-outs of people at sites, from upstream systems.",
     inbound=True,
 )
+ATTENDANCE_BY_DEVICE = Topic(
+    name="attendance.by-device",
+    schema="attendance.by-device",
+    key=("carrier",),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=3 * DAY_MS,
+    doc="Good check-ins and check-outs by device: between two agents.",
+)
+ATTENDANCE_ENRICHED = Topic(
+    name="attendance.enriched",
+    schema="attendance.enriched",
+    key=("person_id",),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=14 * DAY_MS,
+    doc="Good check-ins and check-outs with what their device tells: what is scored, in the order in which it is.",
+)
 OUTCOMES_ATTENDANCE = Topic(
     name="outcomes.attendance",
     schema="outcomes.attendance",
@@ -222,12 +240,14 @@ CONTROL_AUDIT = Topic(
     doc="What came of every command: the answer, and the audit trail.",
 )
 
-CONTROL: tuple[Topic, ...] = (CONTROL_FLAGS, CONTROL_THRESHOLDS, CONTROL_MODELS)
+CONTROL_REFERENCES = _control("references", "Sites, calendars and rosters: every version, for workers.")
+
+CONTROL: tuple[Topic, ...] = (CONTROL_FLAGS, CONTROL_THRESHOLDS, CONTROL_MODELS, CONTROL_REFERENCES)
 """The topics of settings, which workers follow."""
 
 
-def _reference(name: str, key: tuple[str, ...], doc: str, partitions: int | None = 1) -> Topic:
-    """A topic of reference data, which upstream systems write: the newest record of each key holds."""
+def _reference(name: str, key: tuple[str, ...], doc: str) -> Topic:
+    """A topic of reference data for whoever reads along: the newest record of each key as it was entered."""
     return Topic(
         name=f"control.{name}",
         schema=f"control.{name}",
@@ -235,15 +255,14 @@ def _reference(name: str, key: tuple[str, ...], doc: str, partitions: int | None
         time="updated_at",
         id=None,
         retention_ms=None,
-        partitions=partitions,
+        partitions=1,
         doc=doc,
     )
 
 
 CONTROL_SITES = _reference("sites", ("site_id",), "Sites: where they are, their time zone and country.")
 CONTROL_CALENDARS = _reference("calendars", (), "Weekends and own holidays, by tenant.")
-# As many partitions as events.attendance: a person's roster lies beside the person's events.
-CONTROL_ROSTERS = _reference("rosters", ("person_id",), "Sites at which each person may work.", partitions=None)
+CONTROL_ROSTERS = _reference("rosters", ("person_id",), "Sites at which each person may work.")
 
 REFERENCE: tuple[Topic, ...] = (CONTROL_SITES, CONTROL_CALENDARS, CONTROL_ROSTERS)
 """The topics of reference data of the attendance domain."""
@@ -254,6 +273,8 @@ CATALOGUE: dict[str, Topic] = {
         EVENTS_METRICS,
         EVENTS_ATTENDANCE,
         OUTCOMES_ATTENDANCE,
+        ATTENDANCE_BY_DEVICE,
+        ATTENDANCE_ENRICHED,
         PREDICTIONS_ANOMALY,
         PREDICTIONS_FRAUD,
         LABELLED_FRAUD,

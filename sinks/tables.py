@@ -81,6 +81,8 @@ SHORT = {
     "time?": f"Nullable({TIME})",
     "figures": FIGURES,
     "number?": "Nullable(Float64)",
+    "bool?": "Nullable(Bool)",
+    "text?": "Nullable(String)",
 }
 
 PREDICTIONS = Table(
@@ -136,6 +138,33 @@ METRIC_SAMPLES = Table(
         request_latency_ms number?
         error_rate number?
         extra figures
+    """),
+)
+EVENTS_ATTENDANCE = Table(
+    "events_attendance",
+    "occurred_at",
+    columns("""
+        tenant_id word
+        event_id String
+        person_id String
+        site_id word
+        kind word
+        occurred_at time
+        latitude number?
+        longitude number?
+        gps_accuracy_m number?
+        fix_age_s number?
+        mock_location bool?
+        scheduled_start time?
+        face_confidence number?
+        face_matched bool?
+        device_id text?
+        allowed_sites words
+        own_roster Bool
+        published_at time
+        accounts_per_device_30d number?
+        accounts_on_device_5min number?
+        seconds_since_other_account number?
     """),
 )
 ALERT_COLUMNS = columns("""
@@ -313,6 +342,7 @@ ROUTES: tuple[Route, ...] = (
     Route(topics.PREDICTIONS_FRAUD, (PREDICTIONS,)),
     Route(topics.OUTCOMES_ATTENDANCE, (OUTCOMES,), judged_elsewhere=True),
     Route(topics.LABELLED_FRAUD, (LABELLED_PREDICTIONS,)),
+    Route(topics.ATTENDANCE_ENRICHED, (EVENTS_ATTENDANCE,)),
     Route(topics.ALERTS, (ALERTS, ALERT_EVENTS)),
     Route(topics.INCIDENTS, (INCIDENTS, INCIDENT_EVENTS)),
     Route(topics.LABELLED_ANOMALY, (LABELLED,)),

@@ -12,6 +12,7 @@ from typing import Any
 from models.control import EVERYONE, InvalidValue, Setting, is_scope, setting_of
 from schemas import topics
 from schemas.codec import DecodeError
+from schemas.topics import Topic
 from streams.runtime import Agent, Frame, Part, State, StateVersionError
 from streams.runtime.control import Span, standing
 
@@ -125,10 +126,23 @@ def process(frame: Frame) -> None:
         history.append(entry)
         topic = topics.CATALOGUE[setting.topic]
         frame.send(topic, [entry])
+        if setting.record is not None:
+            publish(frame, setting.record, entry)
         old = [(topic.key_of({**entry, "version": version}), None) for version in history.forget(entry["at"])]
         if old:
             frame.send_encoded(topic, old)
         frame.send(topics.CONTROL_AUDIT, [audit(command, record.offset, before, entry)])
+
+
+def publish(frame: Frame, topic: Topic, entry: Entry) -> None:
+    """The newest version of a record of reference data, in a schema of its own; nothing for one that was taken away."""
+    scope = dict.fromkeys(topic.key or (), entry["name"].partition("|")[2])
+    value = {} if entry["value"] is None else json.loads(entry["value"])
+    record = {"tenant_id": entry["tenant_id"], **scope, **value, "updated_at": entry["valid_from"]}
+    if value:
+        frame.send(topic, [record])
+    else:
+        frame.send_encoded(topic, [(topic.key_of(record), None)])
 
 
 def check(command: Command) -> Setting:
@@ -179,11 +193,14 @@ def decide(setting: Setting, history: History, command: Command, offset: int) ->
     # A sender whose clock is slow must not put its change before the one that it has seen.
     now = max(command["requested_at"], current["at"] if current else command["requested_at"])
     valid_from = now if command["valid_from"] is None else command["valid_from"]
-    if not now - MOST_BEHIND_MS <= valid_from <= now + MOST_AHEAD_MS:
+    # A site was there before anybody entered it.
+    earliest = now - MOST_BEHIND_MS if setting.record is None else 0
+    if not earliest <= valid_from <= now + MOST_AHEAD_MS:
         raise Refused(
             "InvalidTime",
-            f"valid_from must be between {MOST_BEHIND_MS // DAY_MS} days before and {MOST_AHEAD_MS // DAY_MS} days "
-            f"after {_moment(now)} in epoch milliseconds, not {valid_from} ({_moment(valid_from)})",
+            f"valid_from must be between {f'{MOST_BEHIND_MS // DAY_MS} days before' if earliest else '1970'} and "
+            f"{MOST_AHEAD_MS // DAY_MS} days after {_moment(now)} in epoch milliseconds, not {valid_from} "
+            f"({_moment(valid_from)})",
         )
     expires_at = command["expires_at"]
     if expires_at is not None and not max(now, valid_from) < expires_at <= now + MOST_AHEAD_MS:
@@ -200,7 +217,7 @@ def decide(setting: Setting, history: History, command: Command, offset: int) ->
         value, expires_at = (None, None) if restored is None else (restored["value"], restored["expires_at"])
     elif value is not None:
         value = _canonical(setting, value)
-    if setting.rising and current is not None and float(setting.read(value)) < float(current["value"]):
+    if setting.rising and current is not None and json.loads(value) < json.loads(current["value"]):
         raise Refused("NoWayBack", f"{command['name']} can only be raised; {_standing(command, current)}")
     return {
         "tenant_id": command["tenant_id"],
@@ -272,6 +289,6 @@ def _moment(time: int) -> str:
 CONTROL = Agent(
     name="control",
     inputs=(topics.CONTROL_COMMANDS,),
-    outputs=(*topics.CONTROL, topics.CONTROL_AUDIT),
+    outputs=(*topics.CONTROL, *topics.REFERENCE, topics.CONTROL_AUDIT),
     process=process,
 )

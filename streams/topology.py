@@ -2,6 +2,9 @@
 
 from streams import metrics
 from streams.alerts import ALERTS
+from streams.attendance import ATTENDANCE
+from streams.attendance_devices import ATTENDANCE_DEVICES
+from streams.attendance_intake import ATTENDANCE_INTAKE
 from streams.control import CONTROL
 from streams.fraud_outcomes import FRAUD_OUTCOMES
 from streams.runtime import Agent
@@ -10,7 +13,7 @@ from streams.serving import NO_MODELS, Models
 
 def agents(models: Models = NO_MODELS) -> tuple[Agent, ...]:
     """All agents, those that use trained models with what their worker loads."""
-    return (metrics.agent(models), ALERTS, FRAUD_OUTCOMES, CONTROL)
+    return (metrics.agent(models), ATTENDANCE_INTAKE, ATTENDANCE_DEVICES, ATTENDANCE, ALERTS, FRAUD_OUTCOMES, CONTROL)
 
 
 AGENTS = agents()

@@ -18,6 +18,9 @@ from streams.runtime.errors import StateVersionError
 EVERYONE = "*"
 NO_OFFSET = -1
 
+Place = tuple[str, str, str]
+"""Topic, tenant and name of a setting, or of a family of settings."""
+
 Row = tuple[Topic, bytes, bytes | None]
 """A record of a control topic: topic, key, value; no value removes a version."""
 
@@ -66,7 +69,7 @@ _FIELDS = [field.name for field in fields(Entry)]
 class _Versions:
     """The versions of one setting of one tenant, and which of them holds when."""
 
-    __slots__ = ("all", "holds", "starts")
+    __slots__ = ("all", "holds", "starts", "values")
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.all = tuple(sorted(entries, key=lambda entry: entry.version))
@@ -81,6 +84,7 @@ class _Versions:
             if not self.holds or self.holds[-1] is not entry:
                 self.starts.append(time)
                 self.holds.append(entry)
+        self.values = [None if entry is None else entry.value for entry in self.holds]
 
     def at(self, time: int) -> Entry | None:
         place = bisect_right(self.starts, time)
@@ -100,8 +104,8 @@ class Control:
 
     def __init__(self, defaults: Mapping[tuple[str, str], Any]) -> None:
         self._defaults = defaults
-        self._versions: dict[tuple[str, str, str], _Versions] = {}
-        self._scopes: dict[tuple[str, str, str], list[str]] = {}
+        self._versions: dict[Place, _Versions] = {}
+        self._scopes: dict[Place, list[str]] = {}
         self.offset = NO_OFFSET
 
     def get(self, topic: str, tenant: str, name: str, time: int) -> Any:
@@ -134,6 +138,11 @@ class Control:
             return []
         return [(start, entry) for start, entry in zip(versions.starts, versions.holds, strict=True) if start > time]
 
+    def timeline(self, topic: str, tenant: str, name: str) -> tuple[Sequence[int], Sequence[Any]] | None:
+        """From when on which value of a tenant's own holds (None: none), ascending; None where it has no versions."""
+        versions = self._versions.get((topic, tenant, name))
+        return None if versions is None else (versions.starts, versions.values)
+
     def scopes(self, topic: str, tenant: str, family: str) -> Sequence[str]:
         """Names of a family's settings (`family|scope`) that the tenant has versions of, in order."""
         return self._scopes.get((topic, tenant, family), ())
@@ -149,7 +158,7 @@ class Control:
 
         Raises StateVersionError for a record that this release does not read.
         """
-        changed: dict[tuple[str, str, str], dict[int, Entry]] = {}
+        changed: dict[Place, dict[int, Entry]] = {}
         offset = self.offset
         for topic, key, value in rows:
             place, version = _place(topic, key)
@@ -161,43 +170,42 @@ class Control:
             entry = _entry(topic, value)
             changed[place][entry.version] = entry
             offset = max(offset, entry.command_offset)
-        return self._with(
-            self._versions | {place: _Versions(found.values()) for place, found in changed.items()}, offset
-        )
+        versions = self._versions | {place: _Versions(found.values()) for place, found in changed.items()}
+        return self._with(versions, _scopes(changed, self._scopes), offset)
 
     def upto(self, offset: int) -> Self:
         """This view as it was at a command's offset: with what a replay of a frame whose MARK has it must see.
 
         Versions that the control agent has removed since then are missing; no record that is still kept needs them.
         """
-        kept: dict[tuple[str, str, str], _Versions] = {}
+        kept: dict[Place, _Versions] = {}
         newest = NO_OFFSET
         for place, versions in self._versions.items():
             entries = [entry for entry in versions.all if entry.command_offset <= offset]
             if entries:
                 kept[place] = _Versions(entries)
                 newest = max(newest, *(entry.command_offset for entry in entries))
-        return self._with(kept, newest)
+        return self._with(kept, _scopes(kept, {}), newest)
 
-    def _with(self, versions: dict[tuple[str, str, str], _Versions], offset: int) -> Self:
+    def _with(self, versions: dict[Place, _Versions], scopes: dict[Place, list[str]], offset: int) -> Self:
         view = type(self)(self._defaults)
         view._versions = versions
-        view._scopes = _scopes(versions)
+        view._scopes = scopes
         view.offset = offset
         return view
 
 
-def _scopes(places: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], list[str]]:
-    """Names of settings with scopes, by topic, tenant and family."""
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for topic, tenant, name in sorted(places):
+def _scopes(places: Iterable[Place], known: Mapping[Place, list[str]]) -> dict[Place, list[str]]:
+    """Names of settings with scopes, by topic, tenant and family: those that are known, and of these places."""
+    fresh: dict[Place, set[str]] = {}
+    for topic, tenant, name in places:
         family, bar, _ = name.partition("|")
         if bar:
-            found.setdefault((topic, tenant, family), []).append(name)
-    return found
+            fresh.setdefault((topic, tenant, family), set()).add(name)
+    return {**known, **{place: sorted(names.union(known.get(place, ()))) for place, names in fresh.items()}}
 
 
-def _place(topic: Topic, key: bytes) -> tuple[tuple[str, str, str], int]:
+def _place(topic: Topic, key: bytes) -> tuple[Place, int]:
     """Topic, tenant and name, and the version."""
     try:
         tenant, name = key.decode().split("|", 1)

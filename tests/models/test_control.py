@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.control import DEFAULTS, SETTINGS, InvalidValue, Value, is_scope
+from models.control import DEFAULTS, REFERENCES, SETTINGS, InvalidValue, Value, is_scope, setting_of
 from schemas import topics
 
 
@@ -13,7 +13,7 @@ def test_every_setting_is_whole() -> None:
         assert setting.topic in known
         assert setting.doc.endswith(".")
         assert DEFAULTS[setting.topic, name] == setting.default
-        if setting.pattern is not None:
+        if setting.pattern is not None or setting.record is not None:
             continue
         default = str(setting.default).lower()
         assert setting.read(default) == setting.default
@@ -79,3 +79,45 @@ def test_scopes(tenant: str) -> None:
 @pytest.mark.parametrize("tenant", ["", "A", "a|b", "**", "-a", "a" * 64, "a\n", "a b"])
 def test_what_is_no_scope(tenant: str) -> None:
     assert not is_scope(tenant)
+
+
+SITE = """{"latitude": 52.5, "longitude": 13, "radius_m": 150, "timezone": "Europe/Berlin", "country": "DE"}"""
+
+
+def test_records_of_reference_data() -> None:
+    site = SETTINGS["site"].read(SITE)
+    assert site == {
+        "latitude": 52.5, "longitude": 13.0, "radius_m": 150.0, "timezone": "Europe/Berlin", "country": "DE",
+        "subdivision": None,
+    }  # fmt: skip
+    assert SETTINGS["calendar"].read('{"weekend_days": [4]}') == {"weekend_days": [4], "holidays": []}
+    assert SETTINGS["roster"].read('{"allowed_sites": []}') == {"allowed_sites": []}
+    assert setting_of("site|berlin 1").name == "site"
+    assert REFERENCES.keys() == {topic.name for topic in topics.REFERENCE}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wrong"),
+    [
+        ("site", SITE.replace("150", "0"), "radius_m must be over 0"),
+        ("site", SITE.replace("52.5", '"north"'), "site must be an object with the fields of control.sites .*latitude"),
+        ("site", SITE.replace('"country": "DE"', '"town": "Berlin"'), "country"),
+        ("site", SITE.replace("13,", "NaN,"), "longitude must be -180 to 180"),
+        ("site", SITE.replace("{", '{"site_id": "x", '), "no field site_id"),
+        ("site", SITE.replace("{", '{"updated_at": 1, '), "no field updated_at"),
+        ("site", "[]", "site must be an object"),
+        ("site", "{", "site must be an object"),
+        ("calendar", '{"weekend_days": [7]}', "0 Monday to 6 Sunday"),
+        ("roster", '{"allowed_sites": ["a|b"]}', "allowed_sites: each"),
+        ("roster", '{"allowed_sites": "' + "x" * 100_000 + '"}', "roster must be an object"),
+    ],
+)
+def test_bad_records_of_reference_data(name: str, text: str, wrong: str) -> None:
+    with pytest.raises(InvalidValue, match=wrong):
+        SETTINGS[name].read(text)
+
+
+@pytest.mark.parametrize("name", ["site", "site|", "roster| x", "calendar|x"])
+def test_bad_names_of_reference_data(name: str) -> None:
+    with pytest.raises(ValueError, match=r"the id after the \| must be|has no scopes"):
+        setting_of(name)

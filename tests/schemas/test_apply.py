@@ -55,13 +55,13 @@ def test_wanted_covers_the_catalogue_and_the_changelogs() -> None:
     by_name = {topic.name: topic for topic in topics}
     assert by_name.keys() == {f"p.{name}" for name in (*CATALOGUE, "changelog.metrics", "changelog.control")}
     one = {topic.name for topic in topics if topic.partitions == 1}
-    assert one == {f"p.{name}" for name in by_prefix("control.")} - {"p.control.rosters"} | {"p.changelog.control"}
+    assert one == {f"p.{name}" for name in by_prefix("control.")} | {"p.changelog.control"}
     assert {topic.partitions for topic in topics} == {1, 24}
     assert all(topic.config["min.insync.replicas"] == "2" for topic in topics)
     assert by_name["p.alerts"].config["retention.ms"] == "-1"
     compacted = {topic.name for topic in topics if topic.config["cleanup.policy"] == "compact"}
     names = "changelog.metrics changelog.control control.flags control.thresholds control.models"
-    names += " control.sites control.calendars control.rosters"
+    names += " control.references control.sites control.calendars control.rosters"
     assert compacted == {f"p.{name}" for name in names.split()}
     assert not any("retention.ms" in by_name[name].config for name in compacted)
     by_senders_time = {topic.name for topic in topics if "message.timestamp.type" not in topic.config}

@@ -94,6 +94,35 @@ def prediction(number: int, **changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
+def attended(number: int, **changes: Any) -> dict[str, Any]:
+    """A check-in of one of three people; half of them have a phone and what it measures."""
+    phone = number % 2 == 0
+    base = {
+        "tenant_id": "local",
+        "event_id": f"a{number}",
+        "person_id": f"p-{number % 3}",
+        "site_id": "berlin-é",
+        "kind": "CHECK_IN",
+        "occurred_at": NOW_MS + number * 1000,
+        "latitude": number / 7 if phone else None,
+        "longitude": -number / 7 if phone else None,
+        "gps_accuracy_m": 5.5 if phone else None,
+        "fix_age_s": None,
+        "mock_location": number % 4 == 0 if phone else None,
+        "scheduled_start": NOW_MS if phone else None,
+        "face_confidence": 0.75,
+        "face_matched": phone,
+        "device_id": f"d-{number % 5}" if phone else None,
+        "allowed_sites": ["berlin-é", "x"][: number % 3] if phone else None,
+        "published_at": NOW_MS + number,
+        "own_roster": phone,
+        "accounts_per_device_30d": 2.0 if phone else None,
+        "accounts_on_device_5min": 1.0 if phone else None,
+        "seconds_since_other_account": None,
+    }
+    return {**base, **changes}
+
+
 def alert(number: int, seq: int, **changes: Any) -> dict[str, Any]:
     base = {
         "tenant_id": "local",

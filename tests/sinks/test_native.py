@@ -15,7 +15,19 @@ from sinks.batch import Batch, Month
 from sinks.contents import Decoded, Scanned, usable_layout
 from sinks.store import Store
 from sinks.tables import ROUTES, Route
-from tests.sinks.records import NOW_MS, Record, alert, audit, event, incident, judged, label, outcome, prediction
+from tests.sinks.records import (
+    NOW_MS,
+    Record,
+    alert,
+    attended,
+    audit,
+    event,
+    incident,
+    judged,
+    label,
+    outcome,
+    prediction,
+)
 
 VALUES: dict[str, list[Any]] = {
     "Float64": [0.0, -1.5, 1e308, float("inf"), 3.0],
@@ -112,10 +124,11 @@ SCANNED = [route for route in ROUTES if usable_layout(route) is not None]
 RECORDS = {
     "events.metrics": event,
     "predictions.anomaly": prediction,
+    "predictions.fraud": prediction,
+    "attendance.enriched": attended,
     "alerts": lambda n: alert(n, n % 3 + 1),
     "incidents": lambda n: incident(n, n % 3 + 1),
     "labelled.anomaly": lambda n: label(n, n % 3 + 1),
-    "predictions.fraud": prediction,
     "outcomes.attendance": outcome,
     "labelled.fraud": lambda n: judged(n, n % 3 + 1),
     "control.audit": audit,

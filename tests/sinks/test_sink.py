@@ -20,6 +20,7 @@ from sinks.tables import (
     ALERTS,
     CONTROL_AUDIT,
     DEAD_LETTERS,
+    EVENTS_ATTENDANCE,
     INCIDENT_EVENTS,
     INCIDENTS,
     LABELLED,
@@ -32,13 +33,26 @@ from sinks.tables import (
 from sinks.writer import Options, Sink
 from tests.faults.waiting import until
 from tests.sinks.conftest import PARTITIONS, Bench, Running
-from tests.sinks.records import MONTH_MS, alert, audit, by_key, event, incident, judged, label, outcome, prediction
+from tests.sinks.records import (
+    MONTH_MS,
+    alert,
+    attended,
+    audit,
+    by_key,
+    event,
+    incident,
+    judged,
+    label,
+    outcome,
+    prediction,
+)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
 KEYS = {
     "predictions": ("tenant_id", "prediction_id"),
     "metric_samples": ("tenant_id", "host", "event_id"),
+    "events_attendance": ("tenant_id", "event_id"),
     "alerts": ("tenant_id", "alert_id"),
     "alert_events": ("tenant_id", "alert_id", "seq"),
     "incidents": ("tenant_id", "incident_id"),
@@ -68,6 +82,7 @@ def compare(bench: Bench, topic: Topic, table: Table, view: bool = True) -> None
 def test_all_tables(bench: Bench) -> None:
     bench.write(topics.EVENTS_METRICS, [event(n) for n in range(300)])
     bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(300)])
+    bench.write(topics.ATTENDANCE_ENRICHED, [attended(n) for n in range(300)])
     bench.write(topics.ALERTS, [alert(n, seq) for n in range(5) for seq in (1, 2, 3)])
     bench.write(topics.INCIDENTS, [incident(n, seq) for n in range(5) for seq in (1, 2, 3)])
     bench.write(topics.LABELLED_ANOMALY, [label(n, version) for n in range(5) for version in (1, 2)])
@@ -79,6 +94,7 @@ def test_all_tables(bench: Bench) -> None:
         (topics.CONTROL_AUDIT, CONTROL_AUDIT),
         (topics.EVENTS_METRICS, METRIC_SAMPLES),
         (topics.PREDICTIONS_ANOMALY, PREDICTIONS),
+        (topics.ATTENDANCE_ENRICHED, EVENTS_ATTENDANCE),
         (topics.ALERTS, ALERTS),
         (topics.ALERTS, ALERT_EVENTS),
         (topics.INCIDENTS, INCIDENTS),
@@ -116,6 +132,17 @@ def test_an_old_version_never_wins(
     assert [each[VERSIONS[table.name]] for each in bench.rows(table)] == [record(1, 3)[VERSIONS[table.name]]]
     if events is not None:
         assert sorted(each["seq"] for each in bench.rows(events)) == [1, 2, 3]
+
+
+def test_scores_of_every_model_stand_in_one_table(bench: Bench) -> None:
+    frauds = [prediction(n + 1000, model="fraud", subject="p-1", detail={}) for n in range(50)]
+    bench.write(topics.PREDICTIONS_FRAUD, frauds)
+    bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(50)])
+    bench.drain()
+    written = bench.expected(topics.PREDICTIONS_FRAUD, PREDICTIONS) + bench.expected(
+        topics.PREDICTIONS_ANOMALY, PREDICTIONS
+    )
+    assert by_key(bench.rows(PREDICTIONS), *KEYS["predictions"]) == by_key(written, *KEYS["predictions"])
 
 
 def test_a_verdict_stands_beside_the_prediction_that_it_is_about(bench: Bench) -> None:

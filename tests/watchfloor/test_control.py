@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -131,7 +132,7 @@ def test_a_day_of_control(environment: dict[str, str]) -> None:
 
 
 def test_every_setting_is_shown_with_what_it_means(environment: dict[str, str]) -> None:
-    single = [name for name, setting in SETTINGS.items() if setting.scope is None]
+    single = [name for name, setting in SETTINGS.items() if setting.scope is None and setting.record is None]
     assert [row["name"] for row in told("get")] == single
     table = run("get").output
     assert all(name in table for name in single)
@@ -160,3 +161,28 @@ def test_no_broker_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("watchfloor.commands.control.READ_LIMIT_S", 0.5)
     result = run("get", code=1)
     assert "Kafka at 127.0.0.1:1: control at 127.0.0.1:1 could not be read to its end within 0.5 s" in result.stderr
+
+
+def test_a_thousand_rosters_are_entered_at_once(environment: dict[str, str], tmp_path: Path) -> None:
+    rosters = [{"tenant_id": "acme", "person_id": f"p-{number}", "allowed_sites": ["a"]} for number in range(1000)]
+    file = tmp_path / "rosters.jsonl"
+
+    def load(*records: dict[str, Any], code: int = 0) -> Any:
+        file.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return told("load", "rosters", str(file), "--reason", "new year", "--wait", "30", code=code)
+
+    run("load", "sites", str(file.with_suffix(".txt")), "--reason", "x", code=2)
+    with worker(environment):
+        load(rosters[0])
+        began = time.monotonic()
+        assert load(*rosters) == {
+            "records": 1000, "unchanged": 1, "accepted": 999, "refused": 0, "unanswered": 0, "refusals": [],
+        }  # fmt: skip
+        assert time.monotonic() - began < 20
+        assert load(*rosters)["unchanged"] == 1000
+        file.write_text(json.dumps(rosters[0] | {"allowed_sites": ["b"]}))
+        refused = run("load", "rosters", str(file), "--reason", " ", code=3)
+        assert "roster|p-0 of acme: reason must have 1 to 1000 characters" in refused.stderr
+    file.write_text(json.dumps(rosters[0] | {"person_id": "a|b"}))
+    bad = run("load", "rosters", str(file), "--reason", "x", code=2)
+    assert "line 1: person_id must be" in bad.stderr

@@ -31,10 +31,14 @@ def test_positions(settings: Settings) -> None:
     shown = run(main, ["positions", "show", "--json"])
     assert shown.exit_code == 0, shown.output
     rows = json.loads(shown.stdout)
-    assert [(row["agent"], row["partition"]) for row in rows] == [
-        ("metrics", 0), ("metrics", 1), *((("alerts", 0), ("alerts", 1)) * 3),
-        *((("fraud-outcomes", 0), ("fraud-outcomes", 1)) * 2), ("control", 0),
-    ]  # fmt: skip
+    inputs = {"metrics": 1, "attendance-intake": 1, "attendance-devices": 1, "attendance": 1, "alerts": 3}
+    expected = [
+        (agent, partition)
+        for agent, count in (inputs | {"fraud-outcomes": 2}).items()
+        for _ in range(count)
+        for partition in (0, 1)
+    ]
+    assert [(row["agent"], row["partition"]) for row in rows] == [*expected, ("control", 0)]
     assert all((row["position"], row["end"], row["lost"]) == (0, 0, None) for row in rows)
     assert "not begun" in run(main, ["positions", "show"]).output
     skip = ["positions", "skip", "metrics", "--reason", "test"]

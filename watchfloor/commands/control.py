@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import reduce
+from pathlib import Path
 from typing import Any, Never
 
 import click
@@ -16,9 +17,12 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Column, Table
 
-from models.control import DEFAULTS, EVERYONE, SETTINGS, InvalidValue, is_scope, setting_of
+from models.control import DEFAULTS, EVERYONE, REFERENCES, SETTINGS, InvalidValue, is_scope, setting_of
 from producers import control as control_log
 from producers.control import NoAnswer
+from producers.records import Rejected, reader
+from producers.references import NONE, Newest, changes
+from producers.tables import FileError, lines
 from schemas import topics
 from streams.runtime import Halt
 from streams.runtime.control import Control, Entry
@@ -106,14 +110,15 @@ def changing(function: Callable[..., None]) -> Callable[..., None]:
 @TENANT
 @AS_JSON
 def get(name: str | None, tenant: str, as_json: bool) -> None:
-    """Show what holds now: value, where it comes from, version, since when, by whom. All settings without NAME.
+    """Show what holds now: value, where it comes from, version, since when, by whom. All settings without NAME, but for
+    sites, calendars and rosters.
 
     Of a family of settings, such as surprise_factor, those are shown that the tenant has; `surprise_factor|...` is one.
     """
     control = read_control(Settings())
     now = int(time.time() * 1000)
     names: list[str] = []
-    for each in [name] if name else SETTINGS:
+    for each in [name] if name else [each for each, setting in SETTINGS.items() if setting.record is None]:
         family = SETTINGS.get(each)
         names += control.scopes(family.topic, tenant, each) if family and family.scope else [each]
     rows = [standing(control, each, tenant, now) for each in names]
@@ -229,6 +234,70 @@ def history(name: str, tenant: str, as_json: bool) -> None:
         until = moment(entry.expires_at) if entry.expires_at else ""
         table.add_row(str(entry.version), in_words(entry.value), since, until, moment(entry.at), entry.by, reason)
     Console().print(table)
+
+
+KINDS = {name.removeprefix("control."): setting for name, setting in REFERENCES.items()}
+
+
+@command.command()
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--reason", required=True, help="Why; kept in the history and the audit.")
+@click.option("--by", default=getpass.getuser, show_default="your user name", help="Who decided; kept with it.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for the next answer.",
+)
+@AS_JSON
+def load(kind: str, file: Path, reason: str, by: str, wait: float, as_json: bool) -> None:
+    """Enter the sites, calendars or rosters of FILE (JSONL, CSV, Parquet), in the schema of control.KIND.
+
+    What stands already is left alone. The first version of each holds from the beginning, a later one from its
+    updated_at on. What is not in the file stays. Exit codes: 2 a bad file, nothing was sent; 3 some were refused; 4 no
+    worker answered all of them in time.
+    """
+    settings, setting = Settings(), KINDS[kind]
+    topic = topics.CATALOGUE[f"control.{kind}"]
+    control = read_control(settings)
+
+    def newest(tenant: str, name: str) -> Newest:
+        own = control.history(setting.topic, tenant, name)
+        return Newest(own[-1].version, own[-1].value, own[-1].valid_from) if own else NONE
+
+    try:
+        records = list(lines(file, reader(topic)))
+    except FileError as error:
+        raise click.UsageError(str(error)) from error
+    for line in records:
+        if isinstance(line.record, Rejected):
+            raise click.UsageError(f"{file}, line {line.number}: {line.record}")
+    good = [line.record for line in records if not isinstance(line.record, Rejected)]
+    asked = list(changes(good, setting, newest, by=by, reason=reason))
+    try:
+        answers = list(control_log.ask_all(settings.kafka, asked, prefix=settings.prefix, limit_s=wait))
+    except KafkaException as error:
+        raise click.ClickException(
+            f"Kafka at {settings.kafka} did not confirm all of them; the same command again goes on: {error}"
+        ) from error
+    refused = [answer for answer in answers if answer["outcome"] != "accepted"]
+    counts = {
+        "records": len(good),
+        "unchanged": len(good) - len(asked),
+        "accepted": len(answers) - len(refused),
+        "refused": len(refused),
+        "unanswered": len(asked) - len(answers),
+    }
+    if as_json:
+        click.echo(json.dumps(counts | {"refusals": [answer["message"] for answer in refused]}))
+    else:
+        click.echo(", ".join(f"{count:,} {what}" for what, count in counts.items()))
+        for answer in refused[:10]:
+            click.echo(f"{answer['name']} of {answer['tenant_id']}: {answer['message']}", err=True)
+    if refused or counts["unanswered"]:
+        raise SystemExit(REFUSED if refused else UNANSWERED)
 
 
 def read_control(settings: Settings) -> Control:

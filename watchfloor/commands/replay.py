@@ -20,11 +20,11 @@ from producers.publish import Publisher
 from producers.records import epoch_ms, reader
 from producers.replay import BadLine, Change, NotAcknowledged, Replay, Summary, latest
 from producers.tables import FileError, Line, lines
-from schemas.topics import CATALOGUE, EVENTS_METRICS, REFERENCE, Topic
+from schemas.topics import CATALOGUE, EVENTS_METRICS, Topic
 from watchfloor.settings import Settings
 
 EVENTS = [name for name in CATALOGUE if name.startswith("events.")]
-INPUTS = [*EVENTS, *(name for name in CATALOGUE if name.startswith("outcomes.")), *(topic.name for topic in REFERENCE)]
+INPUTS = [*EVENTS, *(name for name in CATALOGUE if name.startswith("outcomes."))]
 LIMIT_S = 15.0
 BAD_FILE, BAD_LINE, NO_KAFKA, STOPPED = 2, 3, 4, 130
 

@@ -86,7 +86,8 @@ def test_a_record_of_another_release_is_refused(key: bytes, value: bytes | None,
 @pytest.fixture
 def control(lab: Lab) -> Lab:
     """Topics of the control agent."""
-    lab.create("control.commands", *NAMES, "control.audit", "dead-letters", "changelog.control")
+    entered = [topic.name for topic in topics.REFERENCE]
+    lab.create("control.commands", *NAMES, *entered, "control.audit", "dead-letters", "changelog.control")
     return lab
 
 

@@ -26,7 +26,7 @@ from tests.streams.runtime.conftest import Lab, eventually, figure, processed
 from tests.streams.runtime.tally import NOW, OUTPUT, POISON, TOPIC, records, sample
 
 on_a_broker = pytest.mark.kafka
-CONTROL_TOPICS = [topic.name for topic in topics.CONTROL]
+CONTROL_TOPICS = [topic.name for topic in (*topics.CONTROL, *topics.REFERENCE)]
 STOP = "stop_automatic"
 
 
