@@ -3,11 +3,14 @@
 import json
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from models.attendance import FRAUD, UNSURE
 from models.fraud.evaluation import UNKNOWN, Cases
@@ -174,3 +177,13 @@ def truths(path: Path) -> frozenset[Event]:
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: {error}") from error
     return frozenset(found)
+
+
+@contextmanager
+def progress() -> Iterator[Told]:
+    """A bar on the terminal; nothing where stderr is none."""
+    terminal = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)

@@ -9,28 +9,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from models.fraud.evaluation import CONTENDERS
+from tests.watchfloor.attendance import TENANT, options, simulated
 from watchfloor.cli import main
-
-WORLD = ("--tenants", "2", "--people", "90", "--days", "60", "--fraud-rate", "0.08", "--seed", "3")
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world")
-    result = CliRunner().invoke(main, ["simulate", "attendance", *WORLD, "--out", str(folder)])
-    assert result.exit_code == 0, result.output
-    return folder
-
-
-def options(world: Path, **files: Path) -> list[str]:
-    names = {
-        "events": world / "events.attendance.jsonl",
-        "outcomes": world / "outcomes.attendance.jsonl",
-        "sites": world / "control.sites.jsonl",
-        "calendars": world / "control.calendars.jsonl",
-        "rosters": world / "control.rosters.jsonl",
-    } | files
-    return [text for name, path in names.items() for text in (f"--{name}", str(path))]
+    return simulated(tmp_path_factory.mktemp("world"))
 
 
 def evaluate(*arguments: str, code: int = 0) -> Result:
@@ -63,7 +48,7 @@ def test_the_report_compares_all_models_on_what_came_later(
     assert report["served"] in names
     for part in report["tenants"].values():
         assert list(part["models"]) == names
-    large = report["tenants"]["northgate"]["models"]
+    large = report["tenants"][TENANT]["models"]
     assert all(model["fallback"] is None for model in large.values())
     # What it learned helps, and the better features more.
     worth = [large[name]["pr_auc"] for name in ("heuristic fraud_v2", "xgboost fraud_v1", "xgboost fraud_v2")]

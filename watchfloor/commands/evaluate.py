@@ -9,7 +9,6 @@ from typing import IO, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from models.fraud.evaluation import CONTENDERS, SERVED, Cases, Entry, Labels, compete, judge, together
@@ -82,7 +81,7 @@ def fraud(
     no records are left out, counted and quoted in the report.
     """
     refused = files.Refused()
-    with _progress(as_json) as told:
+    with files.progress() as told:
         try:
             known = files.references(sites, calendars, rosters, refused, told)
             given = files.events(events_file, refused, told)
@@ -227,19 +226,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-class _progress:
-    """A bar on the terminal; nothing where JSON is wanted."""
-
-    def __init__(self, silent: bool) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=silent)
-
-    def __enter__(self) -> files.Told:
-        self._bar.start()
-        task = self._bar.add_task("Reading", total=1.0)
-        return lambda what, share: self._bar.update(task, description=what, completed=share)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
