@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import click
 
 from models.anomaly import forest_artifact
+from models.fraud import artifact as fraud_artifact
 from models.registry import (
     Artifact,
     ArtifactRefused,
@@ -19,7 +20,10 @@ from models.registry import (
 )
 from watchfloor.settings import Settings
 
-READERS: Mapping[str, Callable[[Artifact], object]] = {forest_artifact.NAME: forest_artifact.unpack}
+READERS: Mapping[str, Callable[[Artifact], object]] = {
+    forest_artifact.NAME: forest_artifact.unpack,
+    fraud_artifact.NAME: fraud_artifact.unpack,
+}
 """What makes a model of a verified version, by the model's name. Raises ArtifactRefused."""
 
 
@@ -37,6 +41,12 @@ def open_registry(settings: Settings) -> Registry:
     return Registry(settings.model_store, Trust.read(settings.trusted_keys.expanduser()))
 
 
-def open_signer(settings: Settings) -> Signer:
-    """Raises KeyFileError."""
-    return Signer.read(settings.signing_key.expanduser())
+def open_signer(settings: Settings, registry: Registry) -> Signer:
+    """The key that signs. Raises KeyFileError, also where the registry would refuse what it signs."""
+    signer = Signer.read(settings.signing_key.expanduser())
+    if signer.public.id not in registry.trust.keys:
+        raise KeyFileError(
+            f"the public key of {settings.signing_key} is not in {settings.trusted_keys}: whatever it signs would "
+            f"be refused here. Add this line to it, with a name at the end:\n{signer.public.line}"
+        )
+    return signer

@@ -24,6 +24,7 @@ from sinks.tables import LAST_MS
 from watchfloor import sample_files
 from watchfloor.commands.db import ask, open_store
 from watchfloor.commands.replay import Time
+from watchfloor.commands.train_fraud import fraud
 from watchfloor.registry import in_words, open_registry, open_signer
 from watchfloor.settings import Settings
 
@@ -38,6 +39,9 @@ def command() -> None:
 
     Versions are signed with the key that `watchfloor models keygen` makes, and never change. docs/models.md says more.
     """
+
+
+command.add_command(fraud)
 
 
 def _tenant(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -91,12 +95,8 @@ def forest(
     registry = signer = None
     if not dry_run:
         with in_words():
-            registry, signer = open_registry(settings), open_signer(settings)
-        if signer.public.id not in registry.trust.keys:
-            raise click.ClickException(
-                f"the public key of {settings.signing_key} is not in {settings.trusted_keys}: whatever it signs would "
-                f"be refused here. Add this line to it, with a name at the end:\n{signer.public.line}"
-            )
+            registry = open_registry(settings)
+            signer = open_signer(settings, registry)
     about = {"source": "clickhouse" if file is None else file.name}
     maker = _Maker(tenant, version_at(datetime.now(UTC)), seed, about, registry, signer)
     with _bar() as progress:

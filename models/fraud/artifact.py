@@ -1,0 +1,49 @@
+"""A model of fraud as a version in the registry."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.classifiers import Scored, Scorer, artifact
+from models.classifiers.examples import Floats
+from models.fraud.features import FEATURE_SETS
+from models.registry import Artifact, ArtifactRefused
+
+NAME = "fraud"
+"""Of the model, as the registry and predictions name it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FraudModel:
+    """A scorer and the features that it learned from."""
+
+    scorer: Scorer
+    feature_set: str
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return FEATURE_SETS[self.feature_set]
+
+    def score(self, vectors: Floats) -> Scored:
+        """Of vectors (rows, all features): every feature set begins the largest one."""
+        return self.scorer.score(vectors[:, : len(self.features)])
+
+    def contributions(self, vectors: Floats) -> Floats:
+        """As `Classifier.contributions`, of vectors (rows, all features)."""
+        return self.scorer.contributions(np.ascontiguousarray(vectors[:, : len(self.features)]))
+
+
+def unpack(found: Artifact) -> FraudModel:
+    """The model of a verified version.
+
+    Raises:
+        ArtifactRefused: it is another model, of features that this release does not measure, or its files are none.
+    """
+    feature_set = found.manifest.feature_set
+    names = FEATURE_SETS.get(feature_set)
+    if names is None:
+        raise ArtifactRefused(
+            f"{found.manifest.place}, {found.manifest.version}: trained on feature set {feature_set}; "
+            f"this release measures {', '.join(FEATURE_SETS)}"
+        )
+    return FraudModel(artifact.unpack(found, NAME, feature_set, names), feature_set)

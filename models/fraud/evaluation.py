@@ -1,0 +1,224 @@
+"""What models of fraud are worth on events later than all that they learned from: several of them, side by side.
+
+A model learns from the events before a moment, and of their labels only from those that had been given by then; it is
+judged on the events after it, by what is known in the end. See docs/models.md.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.classifiers import Boosting, Examples, Plan, Regression, TooFewLabels, train
+from models.classifiers.examples import DAY_MS, Floats
+from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Codes, Cuts, Decided, Policy, decide
+from models.evaluation import Answers, audited_recall, report
+from models.evaluation.measures import brier, confusion, exact_interval, ranking
+from models.fraud import heuristic
+from models.fraud.features import FEATURE_SETS
+
+UNKNOWN = -1
+"""Of a label: nobody has said, or nobody could tell."""
+
+AUDITED = 0.01
+"""Share of the cleared events that a random audit looks at."""
+
+Labels = NDArray[np.int8]
+"""1 fraud, 0 genuine, UNKNOWN."""
+
+
+class Contender(NamedTuple):
+    """One model of the comparison. `settings`: of its training; None for the rule that needs none."""
+
+    name: str
+    feature_set: str
+    settings: Boosting | Regression | None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.feature_set}"
+
+
+HEURISTIC = Contender("heuristic", "fraud_v2", None)
+SERVED = Contender("xgboost", "fraud_v2", Boosting())
+CONTENDERS: tuple[Contender, ...] = (
+    HEURISTIC,
+    Contender("logistic", "fraud_v1", Regression()),
+    Contender("logistic", "fraud_v2", Regression()),
+    Contender("xgboost_weighted", "fraud_v1", Boosting(scale_pos_weight=99.0)),
+    Contender("xgboost_weighted", "fraud_v2", Boosting(scale_pos_weight=99.0)),
+    Contender("xgboost", "fraud_v1", Boosting()),
+    SERVED,
+)
+"""The documented rule, the models, and beside them the re-weighting of the older design."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cases:
+    """A tenant's events, by time.
+
+    Attributes:
+        ids: event ids, (rows,).
+        times_ms: epoch milliseconds, ascending, (rows,).
+        vectors: (rows, features) of the largest feature set.
+        early: labels as they were known at the moment that parts the events, (rows,).
+        late: as they are known in the end.
+    """
+
+    ids: list[str]
+    times_ms: NDArray[np.int64]
+    vectors: Floats
+    early: Labels
+    late: Labels
+
+    def learned(self, until_ms: int, feature_set: str) -> Examples:
+        """What a model may learn from: labelled by then, and at least a day before it, so that no shift is parted."""
+        rows = np.flatnonzero((self.times_ms < until_ms - DAY_MS) & (self.early != UNKNOWN))
+        return Examples.of(self.times_ms[rows], _features(self.vectors[rows], feature_set), self.early[rows] == 1)
+
+    def later(self, until_ms: int) -> "Cases":
+        """The events from then on."""
+        first = int(np.searchsorted(self.times_ms, until_ms))
+        return Cases(
+            self.ids[first:], self.times_ms[first:], self.vectors[first:], self.early[first:], self.late[first:]
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """What one contender says of a tenant's later events.
+
+    Attributes:
+        contender: who.
+        version: of what scored: `heuristic_v1`, or the beginning of the digest of what the model learned from.
+        fallback: why the heuristic scores instead of a model; None where the contender itself does.
+        answers, policy: of all later events.
+        decided: with the flag for tickets on and a certificate for all of them.
+        about: of its training; values of JSON.
+    """
+
+    contender: Contender
+    version: str
+    fallback: str | None
+    answers: Answers
+    policy: Policy
+    decided: Decided
+    about: Mapping[str, Any]
+
+    def lines(self, cases: Cases) -> Iterator[dict[str, Any]]:
+        """A line of JSON for each later event."""
+        low, high = (each.tolist() for each in self.answers.interval) if self.answers.interval else (None, None)
+        for row, (event, probability) in enumerate(zip(cases.ids, self.answers.probability.tolist(), strict=True)):
+            yield {
+                "event_id": event,
+                "model": self.contender.name,
+                "model_version": self.version,
+                "feature_set": self.contender.feature_set,
+                "probability": probability,
+                "interval_low": None if low is None else low[row],
+                "interval_high": None if high is None else high[row],
+                "risk_level": RISKS[self.decided.risk[row]],
+                "decision": DECISIONS[self.decided.decision[row]],
+            }
+
+
+def compete(cases: Cases, until_ms: int, contender: Contender, seed: int = 0) -> Entry:
+    """Train a contender on what was known at a moment, and let it score the events from then on."""
+    later = cases.later(until_ms)
+    if contender.settings is None:
+        return _rule(contender, later, None)
+    try:
+        trained = train(cases.learned(until_ms, contender.feature_set), Plan(contender.settings, seed=seed))
+    except TooFewLabels as error:
+        return _rule(contender, later, str(error))
+    names = FEATURE_SETS[contender.feature_set]
+    answers = Answers.of(trained.scorer, _features(later.vectors, contender.feature_set), names)
+    version = f"{contender.name}_{trained.about['digest'][:12]}"
+    return _entry(contender, version, None, answers, trained.scorer.cuts, trained.about)
+
+
+def _rule(contender: Contender, later: Cases, fallback: str | None) -> Entry:
+    scores = np.array([heuristic.probability(row) for row in later.vectors.tolist()], dtype=np.float64)
+    return _entry(contender, heuristic.VERSION, fallback, Answers(scores, scores), HEURISTIC_CUTS, {})
+
+
+def _entry(
+    contender: Contender, version: str, fallback: str | None, answers: Answers, cuts: Cuts, about: Mapping[str, Any]
+) -> Entry:
+    policy = Policy(cuts)
+    act = Policy(cuts, auto_ticket=True, certified=policy.act)
+    decided = decide(act, answers.probability, answers.interval)
+    return Entry(contender, version, fallback, answers, policy, decided, about)
+
+
+def judge(entry: Entry, labels: Labels, seed: int = 0) -> dict[str, Any]:
+    """The report on a contender's later events whose label is known; values of JSON.
+
+    Beside what `models.evaluation.report` has: `fallback`, `version`, `training`, and `audit`, what a random audit of
+    1 % of the cleared events says about the frauds among them, with their true number among those that are labelled.
+    """
+    rows = np.flatnonzero(labels != UNKNOWN)
+    head = {"version": entry.version, "fallback": entry.fallback, "training": dict(entry.about)}
+    if not len(rows):
+        return head | {"rows": 0}
+    truth = labels[rows] == 1
+    cleared = entry.decided.decision[rows] == CLEAR
+    drawn = np.random.default_rng(seed).random(len(rows)) < AUDITED
+    audited = cleared & drawn
+    audit = audited_recall(
+        int(truth[~cleared].sum()), int(cleared.sum()), int(audited.sum()), int((truth & audited).sum())
+    )
+    return {
+        **head,
+        **report(truth, _some(entry.answers, rows), entry.policy),
+        "audit": {"audited": int(audited.sum()), **audit, "hidden_true": int((truth & cleared).sum())},
+    }
+
+
+def together(entries: list[tuple[Entry, Labels]]) -> dict[str, Any]:
+    """A contender over all tenants: each event by its own tenant's model and cuts; values of JSON."""
+    parts = [(entry, np.flatnonzero(labels != UNKNOWN), labels) for entry, labels in entries]
+    truth = np.concatenate([labels[rows] == 1 for _, rows, labels in parts])
+    probability = np.concatenate([entry.answers.probability[rows] for entry, rows, _ in parts])
+    raw = np.concatenate([entry.answers.raw[rows] for entry, rows, _ in parts])
+    risk: Codes = np.concatenate([entry.decided.risk[rows] for entry, rows, _ in parts])
+    decision: Codes = np.concatenate([entry.decided.decision[rows] for entry, rows, _ in parts])
+    tickets = decision == DECISIONS.index("ticket")
+    hits, count = int(truth[tickets].sum()), int(tickets.sum())
+    low, high = exact_interval(hits, count)
+    return {
+        "rows": len(truth),
+        "positives": int(truth.sum()),
+        **ranking(truth, probability),
+        "brier": brier(truth, probability),
+        "brier_before": brier(truth, raw),
+        "cuts": {name: confusion(truth, risk >= code) for code, name in enumerate(RISKS) if code},
+        "decisions": {
+            "tickets": count,
+            "automated": float((decision != DECISIONS.index("alert")).mean()) if len(decision) else None,
+            "ticket_precision": hits / count if count else None,
+            "ticket_precision_low": low,
+            "ticket_precision_high": high,
+        },
+    }
+
+
+def _features(vectors: Floats, feature_set: str) -> Floats:
+    return vectors[:, : len(FEATURE_SETS[feature_set])]
+
+
+def _some(answers: Answers, rows: NDArray[np.intp]) -> Answers:
+    """The answers of these rows."""
+
+    def pair(values: tuple[Floats, Floats] | None) -> tuple[Floats, Floats] | None:
+        return None if values is None else (values[0][rows], values[1][rows])
+
+    return Answers(
+        answers.probability[rows],
+        answers.raw[rows],
+        pair(answers.interval),
+        None if answers.label_sets is None else answers.label_sets[rows],
+        pair(answers.residual),
+        answers.importance,
+    )

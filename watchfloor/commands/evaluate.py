@@ -1,0 +1,228 @@
+"""`watchfloor evaluate`: what models are worth on events of files that they have not learned from."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+
+from models.fraud.evaluation import CONTENDERS, SERVED, Cases, Entry, Labels, compete, judge, together
+from producers.tables import FileError
+from watchfloor import attendance_files as files
+
+SHARE = 0.7
+"""Of the time, what comes before it is learned from."""
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Moment(click.ParamType):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Epoch milliseconds of an ISO 8601 time; without a zone it is UTC."""
+        try:
+            found = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(
+                f"expected an ISO 8601 time such as 2026-03-01 or 2026-03-01T12:00:00Z, got {value!r}", param, ctx
+            )
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+@click.group()
+def command() -> None:
+    """Measure models on files of events and outcomes, in the order of time."""
+
+
+@command.command()
+@click.option("--events", "events_file", type=FILE, required=True, help="Check-ins, as in events.attendance.")
+@click.option("--outcomes", type=FILE, required=True, help="Verdicts, as in outcomes.attendance.")
+@click.option("--sites", type=FILE, help="As in control.sites; without it what needs a site is unknown.")
+@click.option("--calendars", type=FILE, help="As in control.calendars: weekends and own holidays.")
+@click.option("--rosters", type=FILE, help="As in control.rosters: who may work where.")
+@click.option(
+    "--train-until",
+    type=Moment(),
+    help="Models learn from what happened and was known before this time; without it, the first 70 % of the time.",
+)
+@click.option(
+    "--truth",
+    type=FILE,
+    help="A simulation's truth.jsonl: judge by it instead of by verdicts. Nothing learns from it.",
+)
+@click.option(
+    "--scores",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write a line of JSON for each later event and model. Its decision is that of auto mode.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn in training and audit.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+def fraud(
+    events_file: Path,
+    outcomes: Path,
+    sites: Path | None,
+    calendars: Path | None,
+    rosters: Path | None,
+    train_until: int | None,
+    truth: Path | None,
+    scores: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure the models of attendance fraud, for each tenant, beside the documented rule.
+
+    All events are replayed by the code of the stream. Files are JSONL, CSV (both also .gz) or Parquet. Lines that are
+    no records are left out, counted and quoted in the report.
+    """
+    refused = files.Refused()
+    with files.progress() as told:
+        try:
+            known = files.references(sites, calendars, rosters, refused, told)
+            given = files.events(events_file, refused, told)
+            said = files.verdicts(outcomes, refused, told)
+            frauds = None if truth is None else files.truths(truth)
+        except FileError as error:
+            raise click.ClickException(str(error)) from error
+        if not given:
+            raise click.ClickException(f"{events_file} has no events ({_quoted(refused)})")
+        first, last = given[0]["occurred_at"], given[-1]["occurred_at"]
+        until = first + int(SHARE * (last - first)) if train_until is None else train_until
+        if not first < until <= last:
+            raise click.BadParameter(
+                f"it must be after the first event ({_text(first)}) and not after the last one ({_text(last)})",
+                param_hint="--train-until",
+            )
+        tenants = files.cases(given, known, said, until, told, frauds)
+        found = _compete(tenants, until, seed, told)
+    if scores is not None:
+        with scores.open("w") as file:
+            _write(file, tenants, found, until)
+    result = {
+        "events": len(given),
+        "first": _text(first),
+        "last": _text(last),
+        "train_until": _text(until),
+        "served": str(SERVED),
+        "judged_by": "verdicts" if truth is None else "truth",
+        "refused": {"lines": refused.count, "examples": refused.examples},
+        "tenants": {tenant: _report(entries, cases.later(until), seed) for tenant, (cases, entries) in found.items()},
+        "all": _all(found, until),
+    }
+    if as_json:
+        click.echo(json.dumps(_plain(result), allow_nan=False))
+    else:
+        _show(result)
+
+
+Found = dict[str, tuple[Cases, list[Entry]]]
+
+
+def _compete(tenants: Mapping[str, Cases], until: int, seed: int, told: files.Told) -> Found:
+    found: Found = {}
+    for number, (tenant, cases) in enumerate(tenants.items()):
+        entries = []
+        for place, contender in enumerate(CONTENDERS):
+            told("training", (number + place / len(CONTENDERS)) / len(tenants))
+            entries.append(compete(cases, until, contender, seed))
+        found[tenant] = cases, entries
+    return found
+
+
+def _report(entries: list[Entry], later: Cases, seed: int) -> dict[str, Any]:
+    models = {str(entry.contender): judge(entry, later.late, seed) for entry in entries}
+    return {"events": len(later.ids), "labelled": int((later.late >= 0).sum()), "models": models}
+
+
+def _all(found: Found, until: int) -> dict[str, Any]:
+    out = {}
+    for place, contender in enumerate(CONTENDERS):
+        parts: list[tuple[Entry, Labels]] = [
+            (entries[place], cases.later(until).late) for cases, entries in found.values() if entries
+        ]
+        out[str(contender)] = together(parts)
+    return out
+
+
+def _write(file: IO[str], tenants: Mapping[str, Cases], found: Found, until: int) -> None:
+    for tenant, cases in tenants.items():
+        later = cases.later(until)
+        for entry in found[tenant][1]:
+            for line in entry.lines(later):
+                file.write(json.dumps({"tenant_id": tenant, **line}) + "\n")
+
+
+def _show(result: Mapping[str, Any]) -> None:
+    console = Console()
+    for tenant, part in [*result["tenants"].items(), ("all", {"models": result["all"]})]:
+        numbers = (
+            "labelled",
+            "frauds",
+            "PR-AUC",
+            "P at 80 % R",
+            "FPR",
+            "HIGH",
+            "Brier",
+            "tickets",
+            "precision",
+            "auto",
+        )
+        columns = [Column(name, justify="right") for name in numbers]
+        table = Table("model", *columns, title=tenant, title_justify="left")
+        notes = []
+        for name, one in part["models"].items():
+            if one.get("fallback") and one["fallback"] not in notes:
+                notes.append(one["fallback"])
+            if not one["rows"]:
+                table.add_row(name, "0")
+                continue
+            high, decided = one["cuts"]["HIGH"], one["decisions"]
+            table.add_row(
+                name,
+                f"{one['rows']:,}",
+                f"{one['positives']:,}",
+                *(_figure(one[key], "{:.3f}") for key in ("pr_auc", "precision_at_80_recall")),
+                *(_figure(high[key], "{:.1%}") for key in ("false_positive_rate", "share")),
+                _figure(one["brier"], "{:.5f}"),
+                f"{decided['tickets']:,}",
+                _figure(decided["ticket_precision"], "{:.0%}"),
+                _figure(decided["automated"], "{:.1%}"),
+            )
+        console.print(table)
+        for note in notes:
+            click.echo(f"{tenant}: where a model is missing the heuristic scores: {note}")
+    click.echo(
+        f"{result['events']:,} events from {result['first']} to {result['last']}; models learned from what was known "
+        f"before {result['train_until']}, and are judged on what came later by {result['judged_by']}. FPR and HIGH: at "
+        "the cut HIGH. Tickets: if auto mode were on and certified."
+    )
+    if result["refused"]["lines"]:
+        click.echo(f"{result['refused']['lines']:,} lines are no records: " + "; ".join(result["refused"]["examples"]))
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
+
+
+def _text(time: int) -> str:
+    return f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _quoted(refused: files.Refused) -> str:
+    return refused.examples[0] if refused.examples else "it is empty"
+
+
+def _plain(value: Any) -> Any:
+    """Values of JSON: what is not finite is null."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

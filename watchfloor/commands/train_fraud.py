@@ -1,0 +1,166 @@
+"""`watchfloor train fraud`: a model of attendance fraud of a tenant's labelled check-ins."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from models.classifiers import Examples, TooFewLabels, artifact
+from models.fraud.artifact import NAME, unpack
+from models.fraud.evaluation import UNKNOWN
+from models.fraud.features import FEATURE_SETS, FEATURES_V2
+from models.fraud.training import KINDS, SPAN_MS, Result, learn
+from models.registry import version_at
+from producers.tables import FileError
+from sinks.labelled import labelled
+from sinks.tables import LAST_MS
+from watchfloor import attendance_files as files
+from watchfloor.commands.db import ask, open_store
+from watchfloor.commands.replay import Time
+from watchfloor.registry import in_words, open_registry, open_signer
+from watchfloor.settings import Settings
+
+TOO_FEW = 3
+QUERY_LIMIT_S = 600.0
+LARGEST = max(FEATURE_SETS, key=lambda name: len(FEATURE_SETS[name]))
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--tenant", required=True, help="Whose model.")
+@click.option(
+    "--feature-set", type=click.Choice(list(FEATURE_SETS)), default=LARGEST, show_default=True, help="What it sees."
+)
+@click.option("--kind", type=click.Choice(list(KINDS)), default="xgboost", show_default=True, help="Of the model.")
+@click.option("--until", type=Time(), help="Leave out events and verdicts after this time: ISO 8601 with a zone.")
+@click.option("--events", "events_file", type=FILE, help="Check-ins of a file instead of ClickHouse; with --outcomes.")
+@click.option("--outcomes", type=FILE, help="Verdicts, as in outcomes.attendance.")
+@click.option("--sites", type=FILE, help="As in control.sites.")
+@click.option("--calendars", type=FILE, help="As in control.calendars.")
+@click.option("--rosters", type=FILE, help="As in control.rosters.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of what is drawn.")
+@click.option("--dry-run", is_flag=True, help="Train and report, store nothing; needs no key.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def fraud(
+    tenant: str,
+    feature_set: str,
+    kind: str,
+    until: int | None,
+    events_file: Path | None,
+    outcomes: Path | None,
+    sites: Path | None,
+    calendars: Path | None,
+    rosters: Path | None,
+    seed: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train a model of fraud on a tenant's labelled check-ins of the newest half year.
+
+    From ClickHouse it takes the features as they were when an event was scored, with the newest verdicts; from files it
+    replays the events. The oldest cases train, newer ones calibrate, the newest 15 % measure. At least 200 labelled
+    cases are needed, 20 of them frauds. `watchfloor models activate fraud` lets the version serve.
+
+    \b
+    watchfloor train fraud --tenant acme
+    watchfloor train fraud --tenant acme --events events.jsonl --outcomes outcomes.jsonl --sites sites.jsonl
+
+    Exit code 3 when there are too few cases.
+    """
+    if (events_file is None) != (outcomes is None):
+        raise click.UsageError("--events and --outcomes come together")
+    if events_file is None and (sites or calendars or rosters):
+        raise click.UsageError("--sites, --calendars and --rosters go with --events")
+    settings = Settings()
+    signer = None
+    with in_words():
+        registry = None if dry_run else open_registry(settings)
+        if registry is not None:
+            signer = open_signer(settings, registry)
+    last = until or LAST_MS
+    if events_file is None or outcomes is None:
+        source: dict[str, Any] = {"source": "clickhouse"}
+        examples = _stored(settings, tenant, last)
+    else:
+        source = {"source": events_file.name}
+        examples = _replayed(events_file, outcomes, sites, calendars, rosters, tenant, last)
+    try:
+        result = learn(examples, feature_set, kind, seed)
+    except TooFewLabels as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(TOO_FEW) from error
+    manifest = result.manifest(tenant, version_at(datetime.now(UTC)), source)
+    removed: list[str] = []
+    if registry is not None and signer is not None:
+        with in_words():
+            registry.publish(manifest, artifact.pack(result.scorer), signer)
+            # What cannot be used later is better found now.
+            unpack(registry.load(manifest.place, manifest.version))
+            removed = registry.prune(manifest.place)
+    about = manifest.about()
+    named = {name: about[name] for name in ("model", "tenant", "version", "feature_set", "training", "metrics")}
+    if as_json:
+        click.echo(json.dumps(named | {"removed": removed, "stored": not dry_run}))
+    else:
+        _show(named, result, None if dry_run else settings.model_store, removed)
+
+
+def _stored(settings: Settings, tenant: str, until_ms: int) -> Examples:
+    store = open_store(settings, timeout_s=QUERY_LIMIT_S)
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    since = min(until_ms, now) - SPAN_MS
+    found = ask(settings, lambda: labelled(store, NAME, tenant, LARGEST, len(FEATURES_V2), since, until_ms))
+    return Examples.of(*found)
+
+
+def _replayed(
+    events: Path,
+    outcomes: Path,
+    sites: Path | None,
+    calendars: Path | None,
+    rosters: Path | None,
+    tenant: str,
+    until_ms: int,
+) -> Examples:
+    refused = files.Refused()
+    with files.progress() as told:
+        try:
+            known = files.references(sites, calendars, rosters, refused, told)
+            given = [event for event in files.events(events, refused, told) if event["occurred_at"] <= until_ms]
+            said = files.verdicts(outcomes, refused, told)
+        except FileError as error:
+            raise click.ClickException(str(error)) from error
+        if refused.count:
+            click.echo(f"{refused.count:,} lines are no records and left out: {'; '.join(refused.examples)}", err=True)
+        mine = [event for event in given if event["tenant_id"] == tenant]
+        if not mine:
+            raise click.ClickException(f"{events} has no events of tenant {tenant}")
+        cases = files.cases(mine, known, said, until_ms, told)[tenant]
+    rows = np.flatnonzero(cases.early != UNKNOWN)
+    return Examples.of(cases.times_ms[rows], cases.vectors[rows], cases.early[rows] == 1)
+
+
+def _show(named: dict[str, Any], result: Result, store: str | None, removed: list[str]) -> None:
+    training, metrics = named["training"], named["metrics"]
+    click.echo(
+        f"{named['model']} of {named['tenant']}, {named['version']}: {training['kind']} on {named['feature_set']}"
+    )
+    for name in ("train", "calibrate"):
+        part = training[name]
+        click.echo(f"  {name:<10} {part['rows']:,} cases, {part['positives']:,} frauds")
+    if training["uncalibrated"]:
+        click.echo(f"  without intervals: {training['uncalibrated']}")
+    if result.model is None or result.rule is None:
+        click.echo("  measure    the newest cases have no frauds, or nothing else: nothing can be said of its worth")
+    else:
+        click.echo(
+            f"  measure    {result.model['rows']:,} cases, {result.model['positives']:,} frauds: PR-AUC "
+            f"{metrics['pr_auc']:.3f} (heuristic {metrics['heuristic_pr_auc']:.3f}), precision at 80 % recall "
+            f"{metrics['precision_at_80_recall']:.0%}, HIGH {metrics['high_share']:.1%} of all"
+        )
+    if removed:
+        click.echo(f"  removed    {', '.join(removed)}: the five newest are kept")
+    click.echo(f"stored at {store}" if store else "stored nowhere (--dry-run)")
