@@ -33,6 +33,7 @@ class Kind:
         clean_samples: an alert resolves by itself after so many clean samples in a row ...
         clean_ms: ... and not before this long after its last firing sample, which matters where samples come
             faster than once a minute: five seconds without trouble are no recovery.
+        ends_ms: an alert resolves by itself when it has not fired for so long; None where something clears it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Kind:
     clean_ms: int = 4 * MINUTE_MS
     about: str = "host"
     inhibited_by: str | None = None
+    ends_ms: int | None = None
 
 
 KINDS: dict[str, Kind] = {
@@ -54,6 +56,14 @@ KINDS: dict[str, Kind] = {
             "metric_static", ("WARNING", "CRITICAL"), "noc", "docs/alerts.md#metric_static", inhibited_by="host_silent"
         ),
         Kind("host_silent", ("HIGH",), "noc", "docs/alerts.md#host_silent"),
+        Kind(
+            "fraud_review",
+            ("HIGH", "CRITICAL"),
+            "supervisor",
+            "docs/alerts.md#fraud_review",
+            about="person",
+            ends_ms=14 * DAY_MS,
+        ),
         Kind("artifact_refused", ("CRITICAL",), "noc", "docs/alerts.md#artifact_refused", about="model"),
     )
 }

@@ -47,7 +47,7 @@ class Episode:
         held: it fires right now, but is held back by the quiet time.
         expires_at: tenant's clock at which the entry is forgotten, if it is resolved then.
         escalate_at: when it is escalated, if nobody has taken it by then.
-        settle_at: when an alert that is held open because it flaps resolves, if it stays calm.
+        settle_at: when an alert that flaps, or that nothing clears, resolves, if it stays calm.
         ends: when the fingerprint last ceased to fire; at most FLAPS of them.
     """
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import alerts
-from models.alerts import ESCALATE_MS, ESCALATIONS, FLAP_MS, FLAPS, KINDS, MINUTE_MS, RANK, move
+from models.alerts import ESCALATE_MS, ESCALATIONS, FLAP_MS, FLAPS, KINDS, MINUTE_MS, RANK, Kind, move
 from models.control import DEFAULTS, STATE_LEVEL
 from schemas import topics
 from streams.alert_commands import judge, obey
@@ -142,6 +142,7 @@ def _open(desk: Desk, candidate: Candidate, reason: str, old: Episode | None = N
         quiet_until=time + kind.quiet_ms,
         minute=time // MINUTE_MS,
         fired_at=time,
+        settle_at=_settles(kind, time),
         ends=old.ends if old is not None else (),
     )
     _watch(episode, time)
@@ -149,6 +150,11 @@ def _open(desk: Desk, candidate: Candidate, reason: str, old: Episode | None = N
     if related is not None:
         desk.tell(related, time, "linked")
     desk.tell(episode, time, reason)
+
+
+def _settles(kind: Kind, time: int) -> int:
+    """When an alert that has just fired ends by itself."""
+    return NEVER if kind.ends_ms is None else time + kind.ends_ms
 
 
 def _watch(episode: Episode, time: int) -> None:
@@ -169,7 +175,7 @@ def _fire(desk: Desk, episode: Episode, candidate: Candidate) -> None:
     alert["count"] += candidate["samples"]
     alert["updated_at"] = max(alert["updated_at"], time)
     if time >= episode.fired_at:
-        episode.fired_at, episode.settle_at = time, NEVER
+        episode.fired_at, episode.settle_at = time, _settles(KINDS[alert["kind"]], time)
     worse = RANK[candidate["severity"]] > RANK[alert["severity"]]
     if worse or candidate["score"] > alert["score"]:
         alert |= _evidence(candidate) | {"score": max(alert["score"], candidate["score"])}

@@ -1,25 +1,27 @@
 """The third agent of attendance, keyed by person: features, score, and the prediction record."""
 
-from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import nan
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from models.control import DEFAULTS, STATE_LEVEL
-from models.fraud import heuristic
+from models.fraud.artifact import NAME
 from models.fraud.device import NO_DEVICE, DeviceFacts
+from models.fraud.features import LARGEST
 from models.fraud.person import pack_head, unpack_head
 from models.fraud.references import References
 from models.fraud.vectors import Case, People, case_of, vectors
 from models.identity import prediction_id
 from schemas import topics
+from streams.fraud_review import candidate
+from streams.fraud_scoring import SETS, Asked, Said, alerts, score
 from streams.references import references
 from streams.runtime import Agent, Control, Frame, Part
+from streams.serving import NO_MODELS, Models
 
-MODEL, SLOT = "fraud", "champion"
+SLOT = "champion"
+FLAGS = topics.CONTROL_FLAGS.name
+MOST_REASON = 1000
 
 HEAD = Part("head", version=1, pack=pack_head, unpack=unpack_head)
 DAYS = Part("days", version=1, pack=bytes, unpack=bytes)
@@ -28,23 +30,18 @@ PLACES = Part("places", version=1, pack=bytes, unpack=bytes)
 
 Event = dict[str, Any]
 
-
-class Scorer(NamedTuple):
-    """What scores.
-
-    Attributes:
-        version, calibration: of the model; "none" without a calibration.
-        feature_set: the vectors that it takes.
-        score: probabilities of fraud, 0..1, of n vectors (n × features).
-    """
-
-    version: str
-    calibration: str
-    feature_set: str
-    score: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-
-
-HEURISTIC = Scorer(heuristic.VERSION, "none", "fraud_v2", heuristic.probabilities)
+EMPTY: dict[str, Any] = {
+    "model": NAME,
+    "feature_set": LARGEST,
+    "slot": SLOT,
+    **dict.fromkeys(("interval_low", "interval_high", "interval_width", *SETS, "calibration_score")),
+    "certified": False,
+    "contributions": None,
+    "advice": None,
+    "held_out": False,
+    "scored_by": "stream",
+}
+"""What predictions have in common. All features are kept, also those that the model does not use: another may."""
 
 
 @lru_cache(4)
@@ -53,19 +50,26 @@ def known(control: Control) -> References:
     return references(control)
 
 
-def process(frame: Frame) -> None:
-    events = frame.decode()
+def process(frame: Frame, models: Models = NO_MODELS) -> None:
+    events, control = frame.decode(), frame.control
     state = frame.state
     people = People(state.values(HEAD), state.values(DAYS), state.values(PLACES))
-    cases = [case(event, known(frame.control)) for event in events]
+    cases = [case(event, known(control)) for event in events]
     table = vectors(cases, people)
-    scores = HEURISTIC.score(table).tolist()
-    offset = frame.control.offset
+    said = score(control, models, [Asked(event["tenant_id"], event["published_at"]) for event in events], table)
     frame.send(
         topics.PREDICTIONS_FRAUD,
         [
-            prediction(each, HEURISTIC, row, score, offset)
-            for each, row, score in zip(cases, table.tolist(), scores, strict=True)
+            prediction(each, row, answer, control.offset)
+            for each, row, answer in zip(cases, table.tolist(), said, strict=True)
+        ],
+    )
+    frame.send(
+        topics.ALERTS_CANDIDATES,
+        [
+            candidate(event, answer)
+            for event, answer in zip(events, said, strict=True)
+            if alerts(answer) and not control.get(FLAGS, event["tenant_id"], "observe_only", event["published_at"])
         ],
     )
 
@@ -81,53 +85,37 @@ def case(event: Event, sites: References) -> Case:
     return case_of(topics.ATTENDANCE_ENRICHED.key_of(event), event, sites, event["published_at"], facts)
 
 
-def prediction(case: Case, scorer: Scorer, row: list[float], probability: float, offset: int) -> dict[str, Any]:
+def prediction(case: Case, row: list[float], said: Said, offset: int) -> dict[str, Any]:
     """The prediction record of an event."""
     event = case.event
     tenant, event_id = event["tenant_id"], event["event_id"]
-    risk = heuristic.risk_level(probability)
-    reason = None
+    reasons = [said.fields["fallback_reason"]]
     if case.site is None:
-        reason = f"site {event['site_id']} is not known: nothing about place and local time could be computed"
-    return {
+        reasons.append(f"site {event['site_id']} is not known: nothing about place and local time could be computed")
+    return EMPTY | {
         "tenant_id": tenant,
         "event_id": event_id,
-        "prediction_id": prediction_id(tenant, MODEL, SLOT, event_id),
+        "prediction_id": prediction_id(tenant, NAME, SLOT, event_id),
         "subject": event["person_id"],
-        "model": MODEL,
-        "model_version": scorer.version,
-        "calibration_version": scorer.calibration,
-        "feature_set": scorer.feature_set,
-        "slot": SLOT,
         "event_time": event["occurred_at"],
-        "probability": probability,
-        "interval_low": None,
-        "interval_high": None,
-        "interval_width": None,
-        "label_set_90": None,
-        "label_set_95": None,
-        "label_set_99": None,
-        "calibration_score": None,
-        "risk_level": risk,
-        "decision": "alert" if risk in ("HIGH", "CRITICAL") else "clear",
-        "certified": False,
         "control_offset": offset,
         "features": [value if value == value else None for value in row],
-        "contributions": None,
-        "detail": {},
-        "advice": None,
-        "held_out": False,
-        "fallback_reason": reason,
-        "scored_by": "stream",
+        **said.fields,
+        "fallback_reason": "; ".join(reason for reason in reasons if reason)[:MOST_REASON] or None,
     }
 
 
-ATTENDANCE = Agent(
-    name="attendance",
-    inputs=(topics.ATTENDANCE_ENRICHED,),
-    outputs=(topics.PREDICTIONS_FRAUD,),
-    process=process,
-    max_age=None,  # the intake has judged it by the time at which it was published
-    settings=DEFAULTS,
-    level=STATE_LEVEL,
-)
+def agent(models: Models = NO_MODELS) -> Agent:
+    """The agent with the models that its worker loads."""
+    return Agent(
+        name="attendance",
+        inputs=(topics.ATTENDANCE_ENRICHED,),
+        outputs=(topics.PREDICTIONS_FRAUD, topics.ALERTS_CANDIDATES),
+        process=partial(process, models=models),
+        max_age=None,  # the intake has judged it by the time at which it was published
+        settings=DEFAULTS,
+        level=STATE_LEVEL,
+    )
+
+
+ATTENDANCE = agent()

@@ -1,8 +1,7 @@
 """Every agent of the pipeline, in the order of the data's way."""
 
-from streams import metrics
+from streams import attendance, metrics
 from streams.alerts import ALERTS
-from streams.attendance import ATTENDANCE
 from streams.attendance_devices import ATTENDANCE_DEVICES
 from streams.attendance_intake import ATTENDANCE_INTAKE
 from streams.control import CONTROL
@@ -13,7 +12,15 @@ from streams.serving import NO_MODELS, Models
 
 def agents(models: Models = NO_MODELS) -> tuple[Agent, ...]:
     """All agents, those that use trained models with what their worker loads."""
-    return (metrics.agent(models), ATTENDANCE_INTAKE, ATTENDANCE_DEVICES, ATTENDANCE, ALERTS, FRAUD_OUTCOMES, CONTROL)
+    return (
+        metrics.agent(models),
+        ATTENDANCE_INTAKE,
+        ATTENDANCE_DEVICES,
+        attendance.agent(models),
+        ALERTS,
+        FRAUD_OUTCOMES,
+        CONTROL,
+    )
 
 
 AGENTS = agents()

@@ -132,3 +132,6 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {"fraud_v1": FEATURES_V1, "fraud_v2":
 
 PLACE: dict[str, int] = {name: place for place, name in enumerate(FEATURES_V2)}
 """Where a feature stands in a vector, of either set."""
+
+LARGEST = max(FEATURE_SETS, key=lambda name: len(FEATURE_SETS[name]))
+"""The feature set that all others begin."""

@@ -11,7 +11,7 @@ import numpy as np
 from models.classifiers import Examples, TooFewLabels, artifact
 from models.fraud.artifact import NAME, unpack
 from models.fraud.evaluation import UNKNOWN
-from models.fraud.features import FEATURE_SETS, FEATURES_V2
+from models.fraud.features import FEATURE_SETS, FEATURES_V2, LARGEST
 from models.fraud.training import KINDS, SPAN_MS, Result, learn
 from models.registry import version_at
 from producers.tables import FileError
@@ -25,7 +25,6 @@ from watchfloor.settings import Settings
 
 TOO_FEW = 3
 QUERY_LIMIT_S = 600.0
-LARGEST = max(FEATURE_SETS, key=lambda name: len(FEATURE_SETS[name]))
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 

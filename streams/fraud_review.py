@@ -1,0 +1,55 @@
+"""Alerts about check-ins that a person should look at: one for each person while it is open.
+
+Nothing clears them: they end when somebody resolves them, or when nothing has fired for a fortnight (models.alerts).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.alerts import fingerprint
+from models.identity import derived_id
+from streams.fraud_scoring import Said
+
+KIND, METRIC = "fraud_review", "fraud"
+TOP = 5
+"""Contributions that an alert shows."""
+
+MOST_SUMMARY = 600
+
+
+def candidate(event: Mapping[str, Any], said: Said) -> dict[str, Any]:
+    """What the alert agent is told of an event that is to be looked at."""
+    tenant, person, fields = event["tenant_id"], event["person_id"], said.fields
+    same = fingerprint(tenant, KIND, person, METRIC, "none")
+    probability, low, high = (fields.get(name) for name in ("probability", "interval_low", "interval_high"))
+    between = "" if low is None else f" ({low:.0%} to {high:.0%})"
+    kind = event["kind"].lower().replace("_", "-")
+    text = f"{kind} of {person} at {event['site_id']}: probability of fraud {probability:.0%}{between}"
+    return {
+        "tenant_id": tenant,
+        "candidate_id": derived_id(same, event["event_id"], "firing"),
+        "kind": KIND,
+        "subject": person,
+        "metric": METRIC,
+        "direction": "none",
+        "fingerprint": same,
+        "phase": "firing",
+        "severity": said.risk,
+        "event_id": event["event_id"],
+        "event_time": event["occurred_at"],
+        "samples": 1,
+        "score": probability,
+        "value": None,
+        "expected": None,
+        "limit": None,
+        "summary": text[:MOST_SUMMARY],
+        "evidence": _evidence(fields),
+    }
+
+
+def _evidence(fields: Mapping[str, Any]) -> dict[str, float]:
+    """The interval, and the features that speak loudest for fraud, in log-odds."""
+    found = {name: fields[name] for name in ("interval_low", "interval_high") if fields.get(name) is not None}
+    shares = sorted((fields.get("contributions") or {}).items(), key=lambda item: (-item[1], item[0]))
+    loudest = [(name, share) for name, share in shares if name != "base" and share > 0.0][:TOP]
+    return found | {f"{name}_log_odds": share for name, share in loudest}
