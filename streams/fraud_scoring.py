@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,9 +121,8 @@ def _explained(said: Said, model: FraudModel, row: Floats) -> Said:
     return said._replace(fields={**said.fields, "contributions": named})
 
 
-@lru_cache
-def _labels(genuine: bool, fraud: bool) -> tuple[str, ...]:
-    return tuple(name for name, there in zip(LABELS, (genuine, fraud), strict=True) if there)
+def _labels(genuine: bool, fraud: bool) -> list[str]:
+    return [name for name, there in zip(LABELS, (genuine, fraud), strict=True) if there]
 
 
 def alerts(said: Said) -> bool:

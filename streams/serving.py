@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
@@ -117,6 +118,7 @@ def _loaded(models: Models, post: Post, who: str, history: tuple[Entry, ...], en
     return Serving(refused=refused)
 
 
+@lru_cache(4096)
 def _wanted(post: Post, who: str, value: str) -> tuple[Place, str]:
     """The version that a value names. Raises ArtifactRefused where it must not fill the post."""
     try:
