@@ -1,4 +1,4 @@
-"""Where a topic's partitions begin and end, asked with patience: of a new partition the leader is not known at once."""
+"""Where partitions begin and end, asked with patience: who answers for something new is not known at once."""
 
 import time
 from collections.abc import Callable
@@ -7,17 +7,23 @@ from typing import TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 TIMEOUT_S = 10.0
-MOVING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+MOVING = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 
 T = TypeVar("T")
 
 
-def settled(ask: Callable[[], T]) -> T:
-    """The broker's answer; it is asked again while a partition's leader is not known, because it is new or moves.
+def settled(ask: Callable[[], T], limit_s: float = TIMEOUT_S) -> T:
+    """The broker's answer; it is asked again while who leads a partition or a group is new or moves.
 
-    Raises KafkaException: at once for another error, for this one after 10 s.
+    Raises KafkaException: at once for another error, for this one after `limit_s`.
     """
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + limit_s
     while True:
         try:
             return ask()

@@ -20,6 +20,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from prometheus_client.parser import text_string_to_metric_families
 
+from producers.offsets import settled
+
 log = logging.getLogger(__name__)
 
 LIMIT_S = 1.0
@@ -113,7 +115,7 @@ class Lag:
 
     @staticmethod
     def _positions(group: Consumer, topics: list[TopicPartition]) -> list[TopicPartition]:
-        found = group.committed(topics, timeout=LIMIT_S) if topics else []
+        found = settled(lambda: group.committed(topics, timeout=LIMIT_S), 3 * LIMIT_S) if topics else []
         return [partition for partition in found if partition.error is None and partition.offset >= 0]
 
     def _ends(self, positions: Sequence[TopicPartition]) -> list[int]:

@@ -13,7 +13,7 @@ import streams.topology
 import tests.faults.topology
 from producers.control import ask, command
 from schemas import topics
-from sinks.tables import ROUTES
+from sinks.tables import ROUTES, TABLES
 from streams.runtime.agent import Agent
 from tests.faults import logs, relay
 from tests.faults.bad_input import KINDS, LUCKY
@@ -119,9 +119,14 @@ def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
     result.verdicts = agreement.verdicts
     if scenario.sinks:
         result.verdicts += [
-            judge(cluster.servers, cluster.prefix, cluster.tables, table, route.topic)
-            for route in ROUTES
-            for table in route.tables
+            judge(
+                cluster.servers,
+                cluster.prefix,
+                cluster.tables,
+                table,
+                [route.topic for route in ROUTES if table in route.tables],
+            )
+            for table in TABLES
         ]
     result.seconds = time.monotonic() - started
     result.events, result.frames = agreement.events, agreement.frames

@@ -1,6 +1,6 @@
 """The tables beside the topics: every fact once, with every value, as analysts read it through FINAL."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,9 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "incidents": ("incident_id",),
     "incident_events": ("incident_id", "seq"),
     "labelled": ("alert_id",),
+    "outcomes": ("tenant_id", "event_id", "decided_at", "source_partition", "source_offset"),
+    "labelled_predictions": ("prediction_id",),
+    "events_attendance": ("tenant_id", "person_id", "occurred_at", "event_id"),
     "control_audit": ("command_offset",),
     "dead_letters": ("source_topic", "source_partition", "source_offset", "agent"),
 }
@@ -118,19 +121,20 @@ def decoded(topic: Topic, records: Iterable[Logged]) -> Iterator[tuple[Logged, d
             continue
 
 
-def judge(servers: str, prefix: str, database: Database, table: Table, topic: Topic) -> Verdict:
-    """Compare a table with its topic. Of several versions of an alert the newest must stand."""
-    raw = topic is topics.EVENTS_METRICS
+def judge(servers: str, prefix: str, database: Database, table: Table, sources: Sequence[Topic]) -> Verdict:
+    """Compare a table with its topics. Of several versions of an alert the newest must stand."""
+    raw = sources[0] is topics.EVENTS_METRICS
     # A sample that came twice may stand with either place in the log: the values are the same.
     columns = [
         number for number, column in enumerate(table.columns) if not raw or column.field not in (OFFSET, TIMESTAMP)
     ]
     names = [column.name for column in table.columns]
     places = [names.index(name) for name in IDENTITY[table.name]]
-    refused = _refused(servers, prefix, topic) if raw else frozenset()
     expected: dict[Row, Row] = {}
     open_to_doubt: set[Row] = set()
-    for records in logs.read(servers, prefix + topic.name):
+    every = [(topic, records) for topic in sources for records in logs.read(servers, prefix + topic.name)]
+    refused = _refused(servers, prefix, sources[0]) if raw else frozenset()
+    for topic, records in every:
         for one, record in decoded(topic, records):
             row = row_of(table, record, one)
             fact = tuple(row[place] for place in places)

@@ -150,10 +150,15 @@ async def test_a_moved_partition_never_obeys_older_control(
     """The worker that takes over has not heard of the change that the other one obeyed already."""
     monkeypatch.setattr(partition, "CONTROL_LIMIT_S", 0.5)
     thresholds = TopicPartition(obeying.prefix + "control.thresholds", 0)
-    async with obeying.running(CONTROL), obeying.running(obedient()) as first:
+    async with obeying.running(CONTROL), obeying.running(obedient()) as one:
         obeying.write(TOPIC.name, records(sample(n) for n in range(10)))
-        await processed(first, 10)
-        async with obeying.running(obedient()) as second:
+        await processed(one, 10)
+        async with obeying.running(obedient()) as other:
+            # Which of them has the partition from now on is up to chance.
+            await eventually(lambda: other.consumer._subscription.subscription.assignment is not None, "the group")
+            await eventually(lambda: bool(one.parts) != bool(other.parts), "the one owner")
+            first, second = (one, other) if one.parts else (other, one)
+            await eventually(lambda: figure(first.metrics, "watchfloor_partitions") == 1, "the open partition")
             assert second.follower is not None
             await eventually(lambda: second.follower is not None and second.follower._edge is not None, "control")
             await second.follower.read_to_end(10)
