@@ -181,13 +181,14 @@ def observe(
         counts, sums = today_counts, today_sums
     else:
         counts, sums = _counts(days, day), sums_before(days, day, first, today)
-    counts = Counts(
-        min(_MOST, counts.check_ins + checks_in),
-        min(_MOST, counts.scheduled + scheduled),
-        min(_MOST, counts.late + tardy),
-        min(_MOST, counts.mismatches + (matched is False)),
-        weekend,
-    )
+    if checks_in or matched is False or counts.weekend != weekend:
+        counts = Counts(
+            min(_MOST, counts.check_ins + checks_in),
+            min(_MOST, counts.scheduled + scheduled),
+            min(_MOST, counts.late + tardy),
+            min(_MOST, counts.mismatches + (matched is False)),
+            weekend,
+        )
     if day == today:
         today_counts = counts
     elif day >= today - KEPT:
