@@ -112,7 +112,7 @@ class _Decoder(_Lines):
             self.add(f"s = {7 * (unrolled - 1)}")
             with self.block("while x > 127:"):
                 self.add("x = b[p]; p += 1; s += 7", f"{name} += (x << s) - (1 << s)")
-            self.add(f"if {name} >> {bits}: raise ValueError")
+            self.add(f"if s > 63 or {name} >> {bits}: raise ValueError")
         self.depth = depth
 
     def count(self, name: str) -> None:

@@ -156,7 +156,7 @@ async def test_a_moved_partition_never_obeys_older_control(
         async with obeying.running(obedient()) as other:
             # Which of them has the partition from now on is up to chance.
             await eventually(lambda: other.consumer._subscription.subscription.assignment is not None, "the group")
-            await eventually(lambda: bool(one.parts) != bool(other.parts), "the one owner")
+            await eventually(lambda: bool(one.parts) != bool(other.parts), "the one owner", 40)
             first, second = (one, other) if one.parts else (other, one)
             await eventually(lambda: figure(first.metrics, "watchfloor_partitions") == 1, "the open partition")
             assert second.follower is not None
@@ -172,7 +172,7 @@ async def test_a_moved_partition_never_obeys_older_control(
             assert second.follower.offset == -1
             await first.app.stop()
             obeying.write(TOPIC.name, records(sample(n) for n in range(20, 30)))
-            await eventually(lambda: "control was not read to its end within 0.5 s" in caplog.text, "the reason")
+            await eventually(lambda: "control was not read to its end within 0.5 s" in caplog.text, "the reason", 40)
             assert len(said(obeying)) == 20
             assert figure(second.metrics, "watchfloor_partitions") == 0
             second.follower._source.resume(thresholds)  # type: ignore[union-attr]
