@@ -12,17 +12,22 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Column, Table
 
-from jobs import budget
+from jobs import budget, joining
 from jobs.tuning import Plan, Step, newest, tune
 from models.control import CUTS
 from models.tuning import WINDOW_MS, Share
+from producers.publish import Accepted, Publisher
 from schemas import topics
 from streams.runtime import Halt
 from streams.runtime.frame import InputRecord
 from watchfloor.commands.alerts import Since, versions
 from watchfloor.commands.control import UNANSWERED
+from watchfloor.commands.db import ask, open_store
 from watchfloor.log import messages
 from watchfloor.settings import Settings
+
+PUBLISHED = 5000
+"""Labels that are published at a time."""
 
 TROUBLE = (KafkaError, KafkaException, TimeoutError, LookupError, Halt)
 
@@ -120,6 +125,42 @@ def alert_budget(tenant: str | None, dry_run: bool, as_json: bool, now: int, wai
         _show_budgets(plans, steps)
     if any(step.outcome == "unanswered" for step in steps):
         raise SystemExit(UNANSWERED)
+
+
+@run.command("join-outcomes")
+@click.option("--tenant", help="Only this tenant's.")
+@click.option(
+    "--since",
+    type=Since(),
+    default="3d",
+    show_default=True,
+    help="Look at outcomes that were published since then: an ISO 8601 time, or 3d for three days.",
+)
+@click.option("--dry-run", is_flag=True, help="Count the labels, and publish none.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def join_outcomes(tenant: str | None, since: int, dry_run: bool, as_json: bool) -> None:
+    """Every 10 minutes: label predictions whose outcome came after the stream had forgotten them (48 hours).
+
+    It makes the labels that the stream would have made, and none that is there already: docs/outcomes.md.
+    """
+    settings = Settings()
+    store = open_store(settings)
+    labels = ask(settings, lambda: list(joining.late(store, since, int(time.time() * 1000), tenant)))
+    if labels and not dry_run:
+        with Publisher(settings.kafka, prefix=settings.prefix, client="watchfloor-join-outcomes") as publisher:
+            for first in range(0, len(labels), PUBLISHED):
+                part = labels[first : first + PUBLISHED]
+                wrong = [one for one in publisher.publish(topics.LABELLED_FRAUD, part) if not isinstance(one, Accepted)]
+                if wrong:
+                    raise click.ClickException(
+                        f"{len(wrong)} of {len(labels)} labels are not in Kafka, run this again: {wrong[0].reason}"
+                    )
+    if as_json:
+        click.echo(json.dumps({"labels": len(labels), "published": 0 if dry_run else len(labels)}))
+    else:
+        click.echo(
+            f"{len(labels):,} labels were missing" + (" (--dry-run: not published)" if dry_run else ", published")
+        )
 
 
 def _candidates(settings: Settings, since: int, until: int) -> Iterator[tuple[int, InputRecord]]:
