@@ -18,6 +18,7 @@ COMMANDS = {
     "detect": "Run a detector over a series and draw the result.",
     "train": "Train a model and store it as a signed version.",
     "evaluate": "Measure models on files of events and outcomes.",
+    "explain": "Explain a prediction: what counted, what would have cleared it, and the same score again.",
     "models": "List, show and verify stored models; make the keys that sign them.",
     "control": "Read, change and undo settings while everything runs.",
     "upgrade": "Show and finalise an upgrade to this release.",
