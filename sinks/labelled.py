@@ -1,6 +1,8 @@
 """Labelled predictions out of the database, for models that learn from them."""
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -18,44 +20,102 @@ class Labelled(NamedTuple):
     labels: NDArray[np.bool_]
 
 
-def labelled(
-    store: Store, model: str, tenant: str, feature_set: str, features: int, since_ms: int, until_ms: int
-) -> Labelled:
-    """The champion's predictions of a tenant whose label is known, with the features as they were when it scored.
+class Told(NamedTuple):
+    """Labelled cases with what else is known of them: columns by name, times in epoch milliseconds."""
 
-    Args:
+    cases: Labelled
+    columns: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The champion's predictions of a tenant whose label is known.
+
+    Attributes:
         feature_set, features: name of the set, and how many features it has.
         since_ms, until_ms: first and last event time, epoch milliseconds.
+    """
+
+    model: str
+    tenant: str
+    feature_set: str
+    features: int
+    since_ms: int
+    until_ms: int
+
+
+STEP_MS = 7 * 86_400_000
+"""Time whose cases are asked for at once, where they are told one after the other."""
+
+_CASE = (
+    "toUnixTimestamp64Milli(l.event_time)",
+    "arrayMap(x -> ifNull(x, nan), p.features)",
+    "assumeNotNull(l.label)",
+)
+_TOLD = {
+    "event_id": "l.event_id",
+    "prediction_id": "toString(l.prediction_id)",
+    "subject": "toString(l.subject)",
+    "source": "toString(l.source)",
+    "decided_by": "l.decided_by",
+    "decided_at": "toUnixTimestamp64Milli(l.decided_at)",
+    "model_version": "toString(l.model_version)",
+    "probability": "l.probability",
+}
+
+
+def labelled(store: Store, wanted: Wanted) -> Labelled:
+    """Cases with the features as they were when they were scored, and the newest labels.
+
     Raises:
         Unavailable, Refused, Mismatch: the database does not answer as it should.
     """
+    return _cases(_ask(store, wanted, _CASE, "l.event_time, l.event_id"), wanted)
+
+
+def counted(store: Store, wanted: Wanted) -> tuple[int, int, int]:
+    """How many cases there are, and the times of the first and the last; 0 without any. Raises as `labelled`."""
+    time = "toUnixTimestamp64Milli({}(l.event_time))"
+    columns = _ask(store, wanted, ("count()", time.format("min"), time.format("max")))
+    (rows,), (first,), (last,) = columns
+    return rows, first, last
+
+
+def told(store: Store, wanted: Wanted) -> Iterator[Told]:
+    """The cases of `labelled`, a week at a time, with what else is known of them. Raises as `labelled`."""
+    for since in range(wanted.since_ms, wanted.until_ms + 1, STEP_MS):
+        some = replace(wanted, since_ms=since, until_ms=min(since + STEP_MS - 1, wanted.until_ms))
+        columns = _ask(store, some, (*_CASE, *_TOLD.values()), "l.event_time, l.event_id")
+        if columns:
+            yield Told(_cases(columns[:3], some), dict(zip(_TOLD, columns[3:], strict=True)))
+
+
+def _ask(store: Store, wanted: Wanted, fields: Sequence[str], order: str = "tuple()") -> list[Any]:
+    """Columns of the joined rows; none without rows."""
     name = quoted(store.database)
     statement = (
-        "SELECT toUnixTimestamp64Milli(l.event_time) AS time, arrayMap(x -> ifNull(x, nan), p.features) AS features, "
-        f"assumeNotNull(l.label) AS label FROM {name}.v_labelled_predictions AS l "
+        f"SELECT {', '.join(f'{field} AS c{number}' for number, field in enumerate(fields))} "
+        f"FROM {name}.v_labelled_predictions AS l "
         f"JOIN {name}.v_predictions AS p USING (tenant_id, model, event_time, prediction_id) "
         "WHERE l.tenant_id = {tenant:String} AND l.model = {model:String} AND l.slot = 'champion' "
         "AND l.feature_set = {feature_set:String} AND NOT l.held_out AND l.label IS NOT NULL "
         "AND l.event_time >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC') "
         "AND l.event_time <= fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC') "
-        "ORDER BY l.event_time, l.event_id"
+        f"ORDER BY {order}"
     )
-    about = {
-        "model": model,
-        "tenant": tenant,
-        "feature_set": feature_set,
-        "since_ms": since_ms,
-        "until_ms": until_ms,
-    }
     try:
-        columns = store.client().query(statement, parameters=about, column_oriented=True).result_columns
+        found = store.client().query(statement, parameters=asdict(wanted), column_oriented=True)
+        return list(found.result_columns)
     except (ClickHouseError, HTTPError, OSError) as error:
         raise sorted_error(error) from error
+
+
+def _cases(columns: Sequence[Any], wanted: Wanted) -> Labelled:
     if not columns:
-        return Labelled(np.empty(0, np.int64), np.empty((0, features)), np.empty(0, np.bool_))
+        return Labelled(np.empty(0, np.int64), np.empty((0, wanted.features)), np.empty(0, np.bool_))
     times, vectors, labels = columns
     return Labelled(
         np.asarray(times, dtype=np.int64),
-        np.array([list(vector) for vector in vectors], dtype=np.float64).reshape(len(times), features),
+        np.array([list(vector) for vector in vectors], dtype=np.float64).reshape(len(times), wanted.features),
         np.asarray(labels, dtype=np.bool_),
     )

@@ -49,7 +49,7 @@ def score(control: Control, models: Models, asked: Sequence[Asked], table: Float
     """What serves says of each row of a table (rows, all features). A row's answer does not depend on the others."""
     out: list[Said | None] = [None] * len(asked)
     for served, rows in _by_version(control, models, asked).values():
-        for row, said in zip(rows, _answers(served, table[rows]), strict=True):
+        for row, said in zip(rows, answers(served, table[rows]), strict=True):
             out[row] = said
     return [said for said in out if said is not None]
 
@@ -63,7 +63,8 @@ def _by_version(control: Control, models: Models, asked: Sequence[Asked]) -> dic
     return groups
 
 
-def _answers(served: Serving, table: Floats) -> list[Said]:
+def answers(served: Serving, table: Floats) -> list[Said]:
+    """What one version says of a table (rows, all features); the heuristic where it is none."""
     return _rule(served, table) if served.model is None else _model(served, served.model, table)
 
 

@@ -1,12 +1,12 @@
 """The documented rule that scores where no model does: `heuristic_v1`."""
 
 from collections.abc import Sequence
-from math import exp
+from math import exp, nan
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fraud.features import PLACE
+from models.fraud.features import FEATURES_V2, PLACE
 
 VERSION = "heuristic_v1"
 
@@ -29,6 +29,7 @@ _BEYOND, _MATCHED, _FACE, _SPEED, _ACCOUNTS, _WEEKEND, _HOLIDAY, _WEEKEND_WORK, 
         "hour_of_day",
     )
 )
+_DECIDING = (_BEYOND, _MATCHED, _FACE, _SPEED, _ACCOUNTS, _WEEKEND_WORK, _ZSCORE, _HOUR)
 
 
 def probability(vector: Sequence[float]) -> float:
@@ -36,6 +37,11 @@ def probability(vector: Sequence[float]) -> float:
 
     What is missing (NaN) does not hold.
     """
+    return 1.0 / (1.0 + exp(-log_odds(vector)))
+
+
+def log_odds(vector: Sequence[float]) -> float:
+    """That sum."""
     odds = _BASE
     if vector[_BEYOND] > 100.0:
         odds += 2.5
@@ -53,7 +59,21 @@ def probability(vector: Sequence[float]) -> float:
         odds += 0.5
     if vector[_HOUR] < 5.0 or vector[_HOUR] >= 23.0:
         odds += 0.5
-    return 1.0 / (1.0 + exp(-odds))
+    return odds
+
+
+def contributions(vector: Sequence[float]) -> dict[str, float]:
+    """What each condition adds to the log-odds, by the feature that it stands or falls with, and the `base`.
+
+    That of weekends and holidays is told under `weekend_work_frequency`.
+    """
+    odds = log_odds(vector)
+    out = {}
+    for place in _DECIDING:
+        without = [nan if each == place else value for each, value in enumerate(vector)]
+        # The sums are rounded, their terms have one digit.
+        out[FEATURES_V2[place]] = round(odds - log_odds(without), 9)
+    return out | {"base": _BASE}
 
 
 def probabilities(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

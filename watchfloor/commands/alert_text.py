@@ -71,7 +71,7 @@ def _line(record: Record, time: int, about: str, notes: Iterable[str], name: str
 def alert_story(alert: Record, history: Iterable[Record], incident: Record | None) -> Iterator[Text]:
     """Everything about an alert: what it says, what it rests on, where it belongs, what happened to it."""
     yield _title(alert, alert["summary"])
-    yield from _facts(
+    yield from facts(
         {
             "alert": alert["alert_id"],
             "about": f"{alert['kind']} of {alert['subject']}, {alert['metric']} {alert['direction']}",
@@ -103,7 +103,7 @@ def incident_story(incident: Record, alerts: Iterable[Record], history: Iterable
     """Everything about an incident: what it is about, its alerts, what happened to it."""
     yield _title(incident, _about(incident))
     related = incident["related_incident_id"]
-    yield from _facts(
+    yield from facts(
         {
             "incident": incident["incident_id"],
             "tenant": incident["tenant_id"],
@@ -174,10 +174,10 @@ def _title(record: Record, about: str) -> Text:
     return Text.assemble((f"{record['severity']} ", COLOURS[record["severity"]]), _state(record), about)
 
 
-def _facts(facts: Mapping[str, str | int | None]) -> Iterator[Text]:
+def facts(known: Mapping[str, str | int | None]) -> Iterator[Text]:
     """Those that there are, one below the other."""
-    width = max(map(len, facts)) + 2
-    for name, value in facts.items():
+    width = max(map(len, known)) + 2
+    for name, value in known.items():
         if value:
             yield Text.assemble((name.ljust(width), "dim"), str(value))
 

@@ -15,7 +15,7 @@ from models.fraud.features import FEATURE_SETS, FEATURES_V2, LARGEST
 from models.fraud.training import KINDS, SPAN_MS, Result, learn
 from models.registry import version_at
 from producers.tables import FileError
-from sinks.labelled import labelled
+from sinks.labelled import Wanted, labelled
 from sinks.tables import LAST_MS
 from watchfloor import attendance_files as files
 from watchfloor.commands.db import ask, open_store
@@ -111,8 +111,8 @@ def _stored(settings: Settings, tenant: str, until_ms: int) -> Examples:
     store = open_store(settings, timeout_s=QUERY_LIMIT_S)
     now = int(datetime.now(UTC).timestamp() * 1000)
     since = min(until_ms, now) - SPAN_MS
-    found = ask(settings, lambda: labelled(store, NAME, tenant, LARGEST, len(FEATURES_V2), since, until_ms))
-    return Examples.of(*found)
+    wanted = Wanted(NAME, tenant, LARGEST, len(FEATURES_V2), since, until_ms)
+    return Examples.of(*ask(settings, lambda: labelled(store, wanted)))
 
 
 def _replayed(

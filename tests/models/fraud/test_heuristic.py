@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.fraud.features import FEATURES_V2
-from models.fraud.heuristic import probability, risk_level
+from models.fraud.heuristic import contributions, log_odds, probability, risk_level
 
 MISSING = dict.fromkeys(FEATURES_V2, math.nan)
 
@@ -49,6 +49,18 @@ def test_conditions_add_up_and_what_is_missing_does_not_hold() -> None:
     assert odds() == pytest.approx(-4.5)
     both = odds(beyond_radius_m=5000.0, face_matched=0.0, face_recognition_confidence=0.1, travel_speed_kmh=math.nan)
     assert both == pytest.approx(-4.5 + 2.5 + 2.0 + 1.5)
+
+
+def test_contributions_add_up_to_the_log_odds() -> None:
+    features = {"beyond_radius_m": 5000.0, "is_weekend": 1.0, "is_holiday": 1.0, "weekend_work_frequency": 0.0}
+    vector = [(MISSING | features)[name] for name in FEATURES_V2]
+    found = contributions(vector)
+    assert {name: share for name, share in found.items() if share} == {
+        "beyond_radius_m": 2.5,
+        "weekend_work_frequency": 0.8,
+        "base": -4.5,
+    }
+    assert sum(found.values()) == pytest.approx(log_odds(vector))
 
 
 def test_risk_levels() -> None:
