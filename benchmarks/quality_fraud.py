@@ -196,7 +196,7 @@ def main(people: int, days: int) -> None:
     found = tables(reports)
     show(found)
     if usual():
-        keep("fraud", settings(people, days), {"reports": reports}, found, DOCUMENT)
+        keep("fraud", settings(people, days), {}, found, DOCUMENT)
 
 
 if __name__ == "__main__":

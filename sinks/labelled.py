@@ -34,6 +34,7 @@ class Wanted:
     Attributes:
         feature_set, features: name of the set, and how many features it has.
         since_ms, until_ms: first and last event time, epoch milliseconds.
+        known_ms: labels given later are left out. Of a label that took the place of an older one nothing is left then.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Wanted:
     features: int
     since_ms: int
     until_ms: int
+    known_ms: int
 
 
 STEP_MS = 7 * 86_400_000
@@ -101,6 +103,7 @@ def _ask(store: Store, wanted: Wanted, fields: Sequence[str], order: str = "tupl
         "AND l.feature_set = {feature_set:String} AND NOT l.held_out AND l.label IS NOT NULL "
         "AND l.event_time >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC') "
         "AND l.event_time <= fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC') "
+        "AND l.decided_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC') "
         f"ORDER BY {order}"
     )
     try:

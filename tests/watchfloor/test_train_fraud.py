@@ -157,73 +157,12 @@ def test_from_the_database_comes_the_same_model(world: Path, until: str) -> None
     )  # fmt: skip
     assert stored["training"] == replayed["training"]
     assert stored["metrics"] == replayed["metrics"]
-
-
-def export(out: Path, *arguments: str, code: int = 0) -> Result:
-    given = ["dataset", "export", "fraud", "--tenant", TENANT, "--out", str(out), *arguments]
-    result = CliRunner().invoke(main, given)
-    assert result.exit_code == code, result.output
-    return result
-
-
-@pytest.mark.clickhouse
-@pytest.mark.parametrize("feature_set", ["fraud_v1", "fraud_v2"])
-def test_a_dataset_is_what_training_sees(until: str, tmp_path: Path, feature_set: str) -> None:
-    out = tmp_path / "cases.parquet"
-    chosen = ("--until", until, "--feature-set", feature_set)
-    about = json.loads(export(out, *chosen, "--json").stdout)
-    training = report(*chosen, "--kind", "logistic", "--dry-run")["training"]
-    assert about == json.loads(out.with_name("cases.parquet.json").read_text())
-    assert about["digest"] == training["digest"]
-    assert about["file"]["sha256"] == sha256(out.read_bytes()).hexdigest()
-    assert about["first_ms"] == training["train"]["first_ms"]
-    # The digest is that of what stands in the file.
-    found = pyarrow.parquet.read_table(out)
-    times = found["event_time"].cast("int64").to_numpy()
-    features = np.column_stack([found[name].to_numpy() for name in FEATURE_SETS[feature_set]])
-    examples = Examples.of(times, features, found["label"].to_numpy())
-    assert (about["digest"], about["rows"], about["positives"]) == (examples.digest, len(found), examples.positives)
-    # Its columns are those of one row.
-    row = found.slice(len(found) // 2, 1).to_pylist()[0]
-    assert row["prediction_id"] == prediction_id(TENANT, "fraud", "champion", row["event_id"])
-    assert (row["subject"], row["source"], row["decided_by"]) == ("p", "supervisor", "jane")
-    assert (row["model_version"], row["probability"], row["decided_at"]) == ("heuristic_v1", 0.25, row["event_time"])
-    nulls = sum(found[name].null_count for name in FEATURE_SETS[feature_set])
-    assert nulls == np.isnan(examples.features).sum() > 0
-
-
-@pytest.mark.clickhouse
-def test_a_part_of_the_time(until: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, part = tmp_path / "whole", tmp_path / "part"
-    about = json.loads(export(whole, "--until", until, "--json").stdout)
-    middle = (about["first_ms"] + about["last_ms"]) // 2
-    since = f"{np.datetime64(middle, 'ms')}Z"
-    later = json.loads(export(part, "--since", since, "--until", until, "--json").stdout)
-    assert middle <= later["first_ms"]
-    times = pyarrow.parquet.read_table(whole)["event_time"].cast("int64").to_numpy()
-    assert later["rows"] == int((times >= middle).sum())
-    # Where the time is cut does not show, also where a case stands at the cut.
-    for step in (times[len(times) // 2] - times[0], times[len(times) // 2] - times[0] + 1):
-        monkeypatch.setattr("sinks.labelled.STEP_MS", int(step))
-        again = json.loads(export(whole, "--until", until, "--force", "--json").stdout)
-        assert (again["rows"], again["digest"]) == (about["rows"], about["digest"])
-    assert "is after" in export(part, "--since", until, "--until", since, "--force", code=2).stderr
-
-
-@pytest.mark.clickhouse
-def test_a_file_is_overwritten_only_when_told(until: str, tmp_path: Path) -> None:
-    out = tmp_path / "cases.parquet"
-    out.write_text("mine")
-    assert "--force overwrites it" in export(out, "--until", until, code=1).stderr
-    assert out.read_text() == "mine"
-    assert "cases of fraud of northgate" in export(out, "--until", until, "--force").stdout
-    assert sorted(each.name for each in tmp_path.glob("cases*")) == ["cases.parquet", "cases.parquet.json"]
-
-
-@pytest.mark.clickhouse
-def test_nothing_to_export(until: str, tmp_path: Path) -> None:
-    out = tmp_path / "cases.parquet"
-    said = export(out, "--tenant", "nobody", "--until", until, code=1).stderr
-    assert "there are no labelled cases of fraud of tenant nobody" in said
-    assert "there is no folder" in export(tmp_path / "no" / "cases.parquet", code=1).stderr
-    assert not list(tmp_path.glob("cases*"))
+    # Who trains as of a time does not know what is said later.
+    store.command(
+        f"INSERT INTO {database}.labelled_predictions SELECT * REPLACE (label_version + 1 AS label_version, "
+        f"now64(3) + INTERVAL 1 DAY AS decided_at, NOT label AS label) FROM {database}.labelled_predictions FINAL "
+        "ORDER BY event_time LIMIT 100"
+    )
+    fewer = report(*until, "--dry-run")
+    counts = [sum(each["training"][part]["rows"] for part in ("train", "calibrate")) for each in (stored, fewer)]
+    assert 70 <= counts[0] - counts[1] <= 100

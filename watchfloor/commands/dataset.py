@@ -93,7 +93,7 @@ def export(
     first = min(last, now) - SPAN_MS if since is None else since
     if first > last:
         raise click.UsageError(f"--since {moment(first)} is after --until {moment(last)}")
-    wanted = Wanted(model, tenant, LARGEST, len(FEATURES_V2), first, last)
+    wanted = Wanted(model, tenant, LARGEST, len(FEATURES_V2), first, last, LAST_MS)
     rows, oldest, newest = ask(settings, lambda: counted(store, wanted))
     if not rows:
         to = "on" if until is None else f"to {moment(until)}"

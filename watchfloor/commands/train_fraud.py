@@ -111,7 +111,7 @@ def _stored(settings: Settings, tenant: str, until_ms: int) -> Examples:
     store = open_store(settings, timeout_s=QUERY_LIMIT_S)
     now = int(datetime.now(UTC).timestamp() * 1000)
     since = min(until_ms, now) - SPAN_MS
-    wanted = Wanted(NAME, tenant, LARGEST, len(FEATURES_V2), since, until_ms)
+    wanted = Wanted(NAME, tenant, LARGEST, len(FEATURES_V2), since, until_ms, until_ms)
     return Examples.of(*ask(settings, lambda: labelled(store, wanted)))
 
 
