@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
@@ -54,8 +55,9 @@ def logged(message: Message) -> Logged:
     )
 
 
+@lru_cache(1024)
 def partitions(servers: str, topic: str) -> int:
-    """Partition count; raises LookupError when the topic does not exist."""
+    """Partition count, which does not change here; raises LookupError when the topic does not exist."""
     found = AdminClient({"bootstrap.servers": servers, "log_level": 0}).list_topics(topic, timeout=20).topics[topic]
     if not found.partitions:
         raise LookupError(f"topic {topic!r} does not exist: {found.error}")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from schemas import topics
 from schemas.topics import Topic
 from streams.runtime import Agent, Frame
-from streams.runtime.control import Control
+from streams.runtime.control import Control, Row
 from streams.runtime.frame import InputRecord
 from streams.runtime.mark import MARK_KEY, Mark
 from streams.runtime.offline import Outcome, merge, run
@@ -78,6 +78,7 @@ class Oracle:
     bug: str | None = None
     """Error class of a planted bug: the records that it sent to the dead letters are taken as hit by it."""
     known: dict[str, list[list[Logged]]] = field(default_factory=dict)
+    settings: list[Row] | None = None
 
     def physical(self, name: str) -> str:
         return self.prefix + name
@@ -117,16 +118,17 @@ class Oracle:
         return outcome
 
     def control(self, agent: Agent) -> Control:
-        """Every version of every setting that the agent may have seen."""
+        """Every version of every setting that the agent may have seen; asked when nobody changes any more."""
         if not agent.settings:
             return Control({})
-        rows = [
-            (topic, one.key or b"", one.value)
-            for topic in topics.CONTROL
-            for records in self.log(topic.name)
-            for one in records
-        ]
-        return Control(agent.settings).after(rows)
+        if self.settings is None:
+            self.settings = [
+                (topic, one.key or b"", one.value)
+                for topic in topics.CONTROL
+                for records in self.log(topic.name)
+                for one in records
+            ]
+        return Control(agent.settings).after(self.settings)
 
     def outputs(self) -> list[Topic]:
         """Every topic that the agents write, each once."""
@@ -143,7 +145,7 @@ class Oracle:
 
         Without `states` the agents ran without MARKs, on one input.
         """
-        agreement = Agreement()
+        agreement, self.settings = Agreement(), None
         due: dict[str, list[list[list[Pair]]]] = defaultdict(list)
         hit = self._hit()
         for agent in self.agents:
