@@ -35,7 +35,6 @@ EMPTY: dict[str, Any] = {
     "feature_set": LARGEST,
     "slot": SLOT,
     **dict.fromkeys(("interval_low", "interval_high", "interval_width", *SETS, "calibration_score")),
-    "certified": False,
     "contributions": None,
     "advice": None,
     "held_out": False,
