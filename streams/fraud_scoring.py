@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import LEVELS
-from models.decisions import CRITICAL, DECISIONS, HEURISTIC_CUTS, HIGH, RISKS, TICKET, Policy, decide
+from models.decisions import CRITICAL, DECISIONS, HEURISTIC_CUTS, RISKS, TICKET, Policy, decide
 from models.fraud import heuristic
 from models.fraud import policy as settings
 from models.fraud.artifact import NAME, FraudModel
@@ -153,8 +153,3 @@ def _explained(said: Said, model: FraudModel, row: Floats) -> Said:
 
 def _labels(genuine: bool, fraud: bool) -> list[str]:
     return [name for name, there in zip(LABELS, (genuine, fraud), strict=True) if there]
-
-
-def alerts(said: Said) -> bool:
-    """Whether a person should look at the event."""
-    return said.risk in RISKS[HIGH:]

@@ -14,9 +14,12 @@ from models.registry.activation import Post, value_of
 from schemas import topics
 from streams.fraud_scoring import policy_of
 from streams.runtime.control import EVERYONE
-from streams.runtime.offline import Outcome
+from streams.runtime.frame import InputRecord
+from streams.runtime.offline import Outcome, run
 from streams.serving import Serving
+from streams.tickets import TICKETS
 from tests.streams.control import answers, command, judged
+from tests.streams.test_attendance import said
 from tests.streams.test_fraud_serving import VERSION, Site, control, predictions, scored
 from tests.streams.test_fraud_serving import site as site
 
@@ -152,8 +155,35 @@ def test_where_frames_are_cut_does_not_show(site: Site, automatic: Outcome) -> N
     assert outcome.outputs == automatic.outputs
 
 
-def test_who_would_be_a_ticket_is_looked_at_by_a_person_too(site: Site, automatic: Outcome) -> None:
-    risky = {each["event_id"] for each in predictions(automatic) if each["risk_level"] in ("HIGH", "CRITICAL")}
-    codec = topics.ALERTS_CANDIDATES.codec
-    told = [codec.decode(value or b"") for _, value in automatic.topic("alerts.candidates")]
-    assert {each["event_id"] for each in told} == risky
+def test_what_is_decided_a_ticket_is_told_the_ticket_agent_and_is_no_alert(site: Site, automatic: Outcome) -> None:
+    made_of = {(each["tenant_id"], each["event_id"]): each for each in predictions(automatic)}
+    told = said(automatic, topics.TICKETS_CANDIDATES)
+    for decision, candidates in (("ticket", told), ("alert", said(automatic, topics.ALERTS_CANDIDATES))):
+        wanted = {who for who, each in made_of.items() if each["decision"] == decision}
+        assert {(each["tenant_id"], each["event_id"]) for each in candidates} == wanted
+    for each in told:
+        of = made_of[each["tenant_id"], each["event_id"]]
+        same = ("subject", "event_time", "probability", "interval_low", "interval_high", "model_version")
+        assert [each[name] for name in same] == [of[name] for name in same]
+        assert each["severity"] == of["risk_level"]
+    source = [
+        InputRecord(key, value, told[-1]["event_time"], offset, (), topics.TICKETS_CANDIDATES.name)
+        for offset, (key, value) in enumerate(automatic.topic("tickets.candidates"))
+    ]
+    outcome = run(TICKETS, source)
+    assert said(outcome, topics.DEAD_LETTERS) == []
+    newest = {each["ticket_id"]: each for each in said(outcome, topics.TICKETS)}
+    events = [event for each in newest.values() for event in each["event_ids"]]
+    assert sorted(events) == sorted(each["event_id"] for each in told)
+
+
+def test_who_only_observes_gets_no_ticket(site: Site, automatic: Outcome) -> None:
+    outcome = made(
+        site,
+        setting(site, 1, "fraud_certificate", certificate(site)),
+        setting(site, 2, "auto_ticket", True),
+        setting(site, 3, "observe_only", True),
+    )
+    assert said(outcome, topics.TICKETS_CANDIDATES) == []
+    decided = [each["decision"] for each in predictions(automatic)]
+    assert [each["decision"] for each in predictions(outcome)] == decided
