@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import LEVELS
-from models.decisions import CRITICAL, DECISIONS, HEURISTIC_CUTS, RISKS, TICKET, Policy, decide
+from models.decisions import CRITICAL, DECISIONS, HEURISTIC_CUTS, RISKS, TICKET, Cuts, Policy, decide
 from models.fraud import heuristic
 from models.fraud import policy as settings
 from models.fraud.artifact import NAME, FraudModel
@@ -74,15 +75,20 @@ def policy_of(control: Control, served: Serving, tenant: str, time: int) -> Poli
     """What a tenant lets what serves it do, at a record timestamp (epoch milliseconds)."""
     if served.model is None or served.place is None:
         return BY_RULE
-    own = control.get(THRESHOLDS, tenant, settings.CUTS, time)
-    cuts = settings.cuts(own) if own else served.model.scorer.cuts
-    proof = control.get(MODELS, tenant, settings.CERTIFICATE, time)
-    since = settings.certified(proof, served.place, served.version)
+    # Most tenants have set neither; `find` does without the default, which says nothing.
+    own = control.find(THRESHOLDS, tenant, settings.CUTS, time)
+    proof = control.find(MODELS, tenant, settings.CERTIFICATE, time)
+    since = None if proof is None else settings.certified(proof[1].value, served.place, served.version)
     auto = (
         since is not None
         and control.get(FLAGS, tenant, "auto_ticket", time)
         and not control.get(FLAGS, tenant, "stop_automatic", time)
     )
+    return _policy(served.model.scorer.cuts if own is None else settings.cuts(own[1].value), since, auto)
+
+
+@lru_cache
+def _policy(cuts: Cuts, since: float | None, auto: bool) -> Policy:
     return Policy(cuts, auto_ticket=auto, certified=since)
 
 

@@ -248,6 +248,7 @@ def test_closed_tickets_are_forgotten_and_open_ones_are_not() -> None:
         later = run(TICKETS, (), start=start, tick=NOON + wait)
         outcome = run(TICKETS, heard([asked("comment", wait / HOUR, text="late")]), start=later)
         assert answer(outcome)["accepted"] == known
+    assert b"p-1" not in b"".join(later.store.committed)
     other = {"ticket_id": ticket_id("acme", "fraud", "p-2", "o-1")}
     assert answer(run(TICKETS, heard([asked("start", 32 * 24, **other)]), start=later))["accepted"]
 
