@@ -20,7 +20,7 @@ from streams.serving import Serving
 from streams.tickets import TICKETS
 from tests.streams.control import answers, command, judged
 from tests.streams.test_attendance import said
-from tests.streams.test_fraud_serving import VERSION, Site, control, predictions, scored
+from tests.streams.test_fraud_serving import SHARED, VERSION, Site, control, predictions, scored
 from tests.streams.test_fraud_serving import site as site
 
 SINCE = 0.85
@@ -83,14 +83,14 @@ def test_tickets_are_what_is_high_narrow_and_certified(site: Site, plain: Outcom
 
 def test_tenants_of_the_same_model_have_settings_of_their_own(site: Site) -> None:
     shared = Place(NAME, EVERYONE)
-    everyone = [setting(site, 0, Post(NAME).setting, value_of(shared, VERSION), EVERYONE)]
+    everyone = [setting(site, 0, Post(NAME).setting, value_of(shared, SHARED), EVERYONE)]
     own = [
-        setting(site, 1, "fraud_certificate", f"{value_of(shared, VERSION)}@{SINCE}"),
+        setting(site, 1, "fraud_certificate", f"{value_of(shared, SHARED)}@{SINCE}"),
         setting(site, 2, "auto_ticket", True, EVERYONE),
         setting(site, 3, "fraud_cuts", "0.02/0.1/0.5"),
     ]
     before, after = (scored(site, control(site, *everyone, *more)) for more in ([], own))
-    assert {each["model_version"] for each in predictions(after)} == {VERSION}
+    assert {each["model_version"] for each in predictions(after)} == {SHARED}
     assert "ticket" in {each["decision"] for each in predictions(after)}
     assert other(site, after) == other(site, before)
 

@@ -33,6 +33,8 @@ from tests.streams.control import command, judged, rows
 from tests.streams.test_attendance import World, chained, entered, features, published, said
 
 VERSION = "v20260401_060000"
+SHARED = "v20260401_070000"
+"""The same model, for all tenants."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     result = learn(examples, "fraud_v2", "logistic")
     signer = Signer.generate("tests")
     registry = Registry(str(tmp_path_factory.mktemp("models")), Trust((signer.public,), "tests"))
-    for owner in (large, EVERYONE):
-        registry.publish(result.manifest(owner, VERSION, {}), artifact.pack(result.scorer), signer)
+    for owner, version in ((large, VERSION), (EVERYONE, SHARED)):
+        registry.publish(result.manifest(owner, version, {}), artifact.pack(result.scorer), signer)
     shelf = Shelf(registry, {NAME: unpack}, most_bytes=10**9)
     model = unpack(registry.load(Place(NAME, large), VERSION))
     yield Site(world, model, registry, shelf, large, events[len(events) // 2]["occurred_at"], enriched(world))
