@@ -3,7 +3,7 @@
 Times are UTC epoch milliseconds of event time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -116,13 +116,15 @@ class MoveRefused(ValueError):
     """An action that the state of a thing does not allow."""
 
 
-def move(state: str, action: str, moves: Moves = MOVES, thing: str = "alert") -> str:
+def move(
+    state: str, action: str, moves: Moves = MOVES, thing: str = "alert", by_people: Collection[str] = BY_PEOPLE
+) -> str:
     """The state after an action. Raises MoveRefused with what would be possible."""
     found = moves.get((state, action))
     if found is None:
         # A person is told what people can do.
-        personal = action in BY_PEOPLE
-        possible = [each for begin, each in moves if begin == state and (each in BY_PEOPLE or not personal)]
+        personal = action in by_people
+        possible = [each for begin, each in moves if begin == state and (each in by_people or not personal)]
         article = "an" if thing[0] in "aeiou" else "a"
         able = ", ".join(possible) or "nothing"
         raise MoveRefused(f"cannot {action} {article} {thing} that is {state}; possible: {able}")

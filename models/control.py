@@ -13,6 +13,7 @@ from typing import Any
 from models import attendance
 from models.anomaly import DETECTORS
 from models.anomaly.budget import NOTHING, ORDER
+from models.fraud import policy
 from models.fraud.references import CALENDAR, ROSTER, SITE
 from models.identity import TENANT, name_fault
 from models.registry import activation
@@ -37,6 +38,8 @@ MOST_RECORD = 100_000
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 WHO_PAUSES = re.compile(r"all|[a-z][a-z0-9_-]*(/[0-9]+)?")
 """All partitions, those of an agent, or one of them."""
+SHARE = r"[0-9](\.[0-9]{1,20})?"
+"""A probability as text, or a cut above 1, which is never reached."""
 
 
 class InvalidValue(ValueError):
@@ -62,6 +65,7 @@ class Setting:
             the family's name and a "|", and raises ValueError.
         of_tenant: it exists for single tenants alone.
         most: characters of a value as JSON text.
+        wrong: of a text that matches the pattern: what is wrong with it all the same; None for a good one.
         record: where its values are records of reference data: the topic with their schema. A value has its fields
             but for those of the key and `updated_at`.
         fault: what is wrong with such a record; None for a good one.
@@ -81,6 +85,7 @@ class Setting:
     scope: Callable[[str], object] | None = None
     of_tenant: bool = False
     most: int = MOST_TEXT
+    wrong: Callable[[str], str | None] = lambda text: None
     record: Topic | None = None
     fault: Callable[[Mapping[str, Any]], str | None] = lambda record: None
 
@@ -96,6 +101,8 @@ class Setting:
         if self.pattern is not None:
             if not isinstance(value, str) or not self.pattern.fullmatch(value):
                 raise InvalidValue(f"{self.name} must be {self.expected}, not {text[:MOST_TEXT]}")
+            if wrong := self.wrong(value):
+                raise InvalidValue(f"{self.name} cannot be {value[:MOST_TEXT]}: {wrong}")
             return value
         if kind is float and type(value) is int:
             value = float(value)
@@ -252,6 +259,26 @@ SETTINGS: dict[str, Setting] = {
             high=1.0,
             everyone=True,
             at_once=True,
+        ),
+        Setting(
+            policy.CUTS,
+            topics.CONTROL_THRESHOLDS.name,
+            "",
+            "Probabilities of fraud from which the risk is MEDIUM, HIGH and CRITICAL, as MEDIUM/HIGH/CRITICAL, instead "
+            "of those of the trained model that serves; the heuristic keeps its own.",
+            pattern=re.compile(f"{SHARE}/{SHARE}/{SHARE}"),
+            wrong=policy.cuts_fault,
+        ),
+        Setting(
+            policy.CERTIFICATE,
+            topics.CONTROL_MODELS.name,
+            "",
+            "From which p0 on reviews have proved tickets right, and of which version alone, as "
+            "TENANT/SUBJECT/VERSION@P0, or none.",
+            pattern=re.compile(f"none|[^/|\\s]+/[^/|\\s]+/v[0-9]{{8}}_[0-9]{{6}}@{SHARE}"),
+            of_tenant=True,
+            most=500,
+            wrong=policy.certificate_fault,
         ),
         Setting(
             activation.ACTIVE,

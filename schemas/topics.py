@@ -189,6 +189,43 @@ LABELLED_ANOMALY = Topic(
     retention_ms=30 * DAY_MS,
     doc="Verdicts of people on alerts of the anomaly model.",
 )
+TICKETS_CANDIDATES = Topic(
+    name="tickets.candidates",
+    schema="tickets.candidates",
+    key=(),
+    time="event_time",
+    id="candidate_id",
+    retention_ms=30 * DAY_MS,
+    doc="Events whose predictions were decided tickets, for the ticket agent.",
+)
+COMMANDS_TICKETS = Topic(
+    name="commands.tickets",
+    schema="commands.tickets",
+    key=(),
+    time="at",
+    id="command_id",
+    retention_ms=30 * DAY_MS,
+    doc="What people ask the ticket agent to do.",
+    inbound=True,
+)
+TICKETS = Topic(
+    name="tickets",
+    schema="tickets",
+    key=(),
+    time="updated_at",
+    id="ticket_id",
+    retention_ms=30 * DAY_MS,
+    doc="Every version of every ticket.",
+)
+TICKETS_ANSWERS = Topic(
+    name="tickets.answers",
+    schema="tickets.answers",
+    key=(),
+    time="at",
+    id="command_id",
+    retention_ms=30 * DAY_MS,
+    doc="What became of each command to the ticket agent.",
+)
 DEAD_LETTERS = Topic(
     name="dead-letters",
     schema="dead-letters",
@@ -285,6 +322,10 @@ CATALOGUE: dict[str, Topic] = {
         ALERTS_ANSWERS,
         INCIDENTS,
         LABELLED_ANOMALY,
+        TICKETS_CANDIDATES,
+        COMMANDS_TICKETS,
+        TICKETS,
+        TICKETS_ANSWERS,
         DEAD_LETTERS,
         CONTROL_COMMANDS,
         *CONTROL,

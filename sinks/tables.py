@@ -230,6 +230,31 @@ INCIDENT_COLUMNS = columns("""
 """)
 INCIDENTS = Table("incidents", "opened_at", INCIDENT_COLUMNS)
 INCIDENT_EVENTS = Table("incident_events", "opened_at", INCIDENT_COLUMNS)
+TICKET_COLUMNS = columns("""
+    tenant_id word
+    ticket_id UUID
+    seq Int32
+    model word
+    subject String
+    state word
+    resolution text?
+    severity word
+    opened_at time
+    updated_at time
+    closed_at time?
+    event_ids Array(String)
+    probability Float64
+    interval_low Float64
+    interval_high Float64
+    model_version word
+    summary String
+    by word
+    reason word
+    note text?
+    assignee text?
+""")
+TICKETS = Table("tickets", "opened_at", TICKET_COLUMNS)
+TICKET_EVENTS = Table("ticket_events", "opened_at", TICKET_COLUMNS)
 LABELLED = Table(
     "labelled",
     "opened_at",
@@ -345,6 +370,7 @@ ROUTES: tuple[Route, ...] = (
     Route(topics.ATTENDANCE_ENRICHED, (EVENTS_ATTENDANCE,)),
     Route(topics.ALERTS, (ALERTS, ALERT_EVENTS)),
     Route(topics.INCIDENTS, (INCIDENTS, INCIDENT_EVENTS)),
+    Route(topics.TICKETS, (TICKETS, TICKET_EVENTS)),
     Route(topics.LABELLED_ANOMALY, (LABELLED,)),
     Route(topics.CONTROL_AUDIT, (CONTROL_AUDIT,)),
     Route(topics.DEAD_LETTERS, (DEAD_LETTERS,), any_time=True),

@@ -5,6 +5,7 @@ from math import nan
 from typing import Any
 
 from models.control import DEFAULTS, STATE_LEVEL
+from models.decisions import ALERT, CLEAR, DECISIONS, TICKET
 from models.fraud.artifact import NAME
 from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.features import LARGEST
@@ -13,8 +14,8 @@ from models.fraud.references import References
 from models.fraud.vectors import Case, People, case_of, vectors
 from models.identity import prediction_id
 from schemas import topics
-from streams.fraud_review import candidate
-from streams.fraud_scoring import SETS, Asked, Said, alerts, score
+from streams.fraud_review import candidate, ticket
+from streams.fraud_scoring import SETS, Asked, Said, score
 from streams.references import references
 from streams.runtime import Agent, Control, Frame, Part
 from streams.serving import NO_MODELS, Models
@@ -35,7 +36,6 @@ EMPTY: dict[str, Any] = {
     "feature_set": LARGEST,
     "slot": SLOT,
     **dict.fromkeys(("interval_low", "interval_high", "interval_width", *SETS, "calibration_score")),
-    "certified": False,
     "contributions": None,
     "advice": None,
     "held_out": False,
@@ -64,14 +64,14 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
             for each, row, answer in zip(cases, table.tolist(), said, strict=True)
         ],
     )
-    frame.send(
-        topics.ALERTS_CANDIDATES,
-        [
-            candidate(event, answer)
-            for event, answer in zip(events, said, strict=True)
-            if alerts(answer) and not control.get(FLAGS, event["tenant_id"], "observe_only", event["published_at"])
-        ],
-    )
+    acting = [
+        (event, answer)
+        for event, answer in zip(events, said, strict=True)
+        if answer.decision != DECISIONS[CLEAR]
+        and not control.get(FLAGS, event["tenant_id"], "observe_only", event["published_at"])
+    ]
+    frame.send(topics.ALERTS_CANDIDATES, [candidate(*each) for each in acting if each[1].decision == DECISIONS[ALERT]])
+    frame.send(topics.TICKETS_CANDIDATES, [ticket(*each) for each in acting if each[1].decision == DECISIONS[TICKET]])
 
 
 def case(event: Event, sites: References) -> Case:
@@ -110,7 +110,7 @@ def agent(models: Models = NO_MODELS) -> Agent:
     return Agent(
         name="attendance",
         inputs=(topics.ATTENDANCE_ENRICHED,),
-        outputs=(topics.PREDICTIONS_FRAUD, topics.ALERTS_CANDIDATES),
+        outputs=(topics.PREDICTIONS_FRAUD, topics.ALERTS_CANDIDATES, topics.TICKETS_CANDIDATES),
         process=partial(process, models=models),
         max_age=None,  # the intake has judged it by the time at which it was published
         settings=DEFAULTS,

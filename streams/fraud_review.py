@@ -1,12 +1,14 @@
-"""Alerts about check-ins that a person should look at: one for each person while it is open.
+"""Alerts about check-ins that a person should look at, one for each person while it is open, and tickets.
 
-Nothing clears them: they end when somebody resolves them, or when nothing has fired for a fortnight (models.alerts).
+Nothing clears such an alert: it ends when somebody resolves it, or when nothing has fired for a fortnight
+(models.alerts).
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from models.alerts import fingerprint
+from models.fraud.artifact import NAME
 from models.identity import derived_id
 from streams.fraud_scoring import Said
 
@@ -21,10 +23,6 @@ def candidate(event: Mapping[str, Any], said: Said) -> dict[str, Any]:
     """What the alert agent is told of an event that is to be looked at."""
     tenant, person, fields = event["tenant_id"], event["person_id"], said.fields
     same = fingerprint(tenant, KIND, person, METRIC, "none")
-    probability, low, high = (fields.get(name) for name in ("probability", "interval_low", "interval_high"))
-    between = "" if low is None else f" ({low:.0%} to {high:.0%})"
-    kind = event["kind"].lower().replace("_", "-")
-    text = f"{kind} of {person} at {event['site_id']}: probability of fraud {probability:.0%}{between}"
     return {
         "tenant_id": tenant,
         "candidate_id": derived_id(same, event["event_id"], "firing"),
@@ -38,13 +36,37 @@ def candidate(event: Mapping[str, Any], said: Said) -> dict[str, Any]:
         "event_id": event["event_id"],
         "event_time": event["occurred_at"],
         "samples": 1,
-        "score": probability,
+        "score": fields["probability"],
         "value": None,
         "expected": None,
         "limit": None,
-        "summary": text[:MOST_SUMMARY],
+        "summary": _summary(event, fields),
         "evidence": _evidence(fields),
     }
+
+
+def ticket(event: Mapping[str, Any], said: Said) -> dict[str, Any]:
+    """What the ticket agent is told of an event that was decided a ticket."""
+    fields = said.fields
+    return {
+        "tenant_id": event["tenant_id"],
+        "candidate_id": derived_id(event["tenant_id"], NAME, event["event_id"], "ticket"),
+        "model": NAME,
+        "subject": event["person_id"],
+        "event_id": event["event_id"],
+        "event_time": event["occurred_at"],
+        "severity": said.risk,
+        **{name: fields[name] for name in ("probability", "interval_low", "interval_high", "model_version")},
+        "summary": _summary(event, fields),
+    }
+
+
+def _summary(event: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+    probability, low, high = (fields.get(name) for name in ("probability", "interval_low", "interval_high"))
+    between = "" if low is None else f" ({low:.0%} to {high:.0%})"
+    kind = event["kind"].lower().replace("_", "-")
+    who, where = event["person_id"], event["site_id"]
+    return f"{kind} of {who} at {where}: probability of fraud {probability:.0%}{between}"[:MOST_SUMMARY]
 
 
 def _evidence(fields: Mapping[str, Any]) -> dict[str, float]:

@@ -1,23 +1,29 @@
-"""What serves a batch of check-ins, each by the version of its tenant, and what it says of them."""
+"""What serves a batch of check-ins, each by the version of its tenant and as that lets it, and what it says of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import LEVELS
-from models.decisions import ALERT, CRITICAL, DECISIONS, HEURISTIC_CUTS, RISKS, Cuts, Policy, decide
+from models.decisions import CRITICAL, DECISIONS, HEURISTIC_CUTS, RISKS, TICKET, Cuts, Policy, decide
 from models.fraud import heuristic
+from models.fraud import policy as settings
 from models.fraud.artifact import NAME, FraudModel
 from models.registry.activation import Post
+from schemas import topics
 from streams.runtime import Control
-from streams.serving import Models, Serving, serving
+from streams.serving import FLAGS, MODELS, Models, Serving, serving
 
 Floats = NDArray[np.float64]
+Rows = list[int]
 
 POST = Post(NAME)
+THRESHOLDS = topics.CONTROL_THRESHOLDS.name
+BY_RULE = Policy(HEURISTIC_CUTS)
 LABELS = ("genuine", "fraud")
 """As label sets name them."""
 
@@ -48,33 +54,56 @@ class Asked:
 def score(control: Control, models: Models, asked: Sequence[Asked], table: Floats) -> list[Said]:
     """What serves says of each row of a table (rows, all features). A row's answer does not depend on the others."""
     out: list[Said | None] = [None] * len(asked)
-    for served, rows in _by_version(control, models, asked).values():
-        for row, said in zip(rows, answers(served, table[rows]), strict=True):
+    for (served, policy), rows in _groups(control, models, asked):
+        for row, said in zip(rows, answers(served, policy, table[rows]), strict=True):
             out[row] = said
     return [said for said in out if said is not None]
 
 
-def _by_version(control: Control, models: Models, asked: Sequence[Asked]) -> dict[Any, tuple[Serving, list[int]]]:
-    """Rows by what serves them."""
-    groups: dict[Any, tuple[Serving, list[int]]] = {}
+def _groups(control: Control, models: Models, asked: Sequence[Asked]) -> Iterable[tuple[tuple[Serving, Policy], Rows]]:
+    """What serves, what its tenants let it do, and the rows of which both hold."""
+    groups: dict[Any, tuple[tuple[Serving, Policy], Rows]] = {}
     for row, each in enumerate(asked):
         served = serving(control, models, POST, each.tenant, each.time)
-        groups.setdefault((served.place, served.version, served.refused), (served, []))[1].append(row)
-    return groups
+        policy = policy_of(control, served, each.tenant, each.time)
+        same = (served.place, served.version, served.refused, policy)
+        groups.setdefault(same, ((served, policy), []))[1].append(row)
+    return groups.values()
 
 
-def answers(served: Serving, table: Floats) -> list[Said]:
+def policy_of(control: Control, served: Serving, tenant: str, time: int) -> Policy:
+    """What a tenant lets what serves it do, at a record timestamp (epoch milliseconds)."""
+    if served.model is None or served.place is None:
+        return BY_RULE
+    # Most tenants have set neither; `find` does without the default, which says nothing.
+    own = control.find(THRESHOLDS, tenant, settings.CUTS, time)
+    proof = control.find(MODELS, tenant, settings.CERTIFICATE, time)
+    since = None if proof is None else settings.certified(proof[1].value, served.place, served.version)
+    auto = (
+        since is not None
+        and control.get(FLAGS, tenant, "auto_ticket", time)
+        and not control.get(FLAGS, tenant, "stop_automatic", time)
+    )
+    return _policy(served.model.scorer.cuts if own is None else settings.cuts(own[1].value), since, auto)
+
+
+@lru_cache
+def _policy(cuts: Cuts, since: float | None, auto: bool) -> Policy:
+    return Policy(cuts, auto_ticket=auto, certified=since)
+
+
+def answers(served: Serving, policy: Policy, table: Floats) -> list[Said]:
     """What one version says of a table (rows, all features); the heuristic where it is none."""
-    return _rule(served, table) if served.model is None else _model(served, served.model, table)
+    return _rule(served, policy, table) if served.model is None else _model(served, policy, served.model, table)
 
 
-def _rule(served: Serving, table: Floats) -> list[Said]:
+def _rule(served: Serving, policy: Policy, table: Floats) -> list[Said]:
     probability = heuristic.probabilities(table)
     common = {"model_version": heuristic.VERSION, "calibration_version": "none", "fallback_reason": served.refused}
-    return _said(common, probability, HEURISTIC_CUTS, None, {})
+    return _said(common, policy, probability, None, {})
 
 
-def _model(served: Serving, model: FraudModel, table: Floats) -> list[Said]:
+def _model(served: Serving, policy: Policy, model: FraudModel, table: Floats) -> list[Said]:
     scored, calibration = model.scorer.score(np.ascontiguousarray(table[:, : len(model.features)])), "none"
     more: dict[str, list[Any]] = {}
     if scored.interval is not None and scored.label_sets is not None and scored.calibration_score is not None:
@@ -90,24 +119,30 @@ def _model(served: Serving, model: FraudModel, table: Floats) -> list[Said]:
         "calibration_version": calibration,
         "fallback_reason": served.refused,
     }
-    said = _said(common, scored.probability, model.scorer.cuts, scored.interval, more)
+    said = _said(common, policy, scored.probability, scored.interval, more)
     return [_explained(each, model, table[row]) for row, each in enumerate(said)]
 
 
 def _said(
     common: Mapping[str, Any],
+    policy: Policy,
     probability: Floats,
-    cuts: Cuts,
     interval: tuple[Floats, Floats] | None,
     more: Mapping[str, Sequence[Any]],
 ) -> list[Said]:
-    # Without a certificate nothing becomes a ticket by itself.
-    decided = decide(Policy(cuts), probability, interval)
+    decided, cuts = decide(policy, probability, interval), policy.cuts
     detail = {"cut_medium": cuts.medium, "cut_high": cuts.high, "cut_critical": cuts.critical}
     out = []
-    for row, one in enumerate(probability.tolist()):
+    for row, (one, certified) in enumerate(zip(probability.tolist(), decided.certified.tolist(), strict=True)):
         risk, decision = RISKS[decided.risk[row]], DECISIONS[decided.decision[row]]
-        fields = {**common, "probability": one, "detail": detail, "risk_level": risk, "decision": decision}
+        fields = {
+            **common,
+            "probability": one,
+            "detail": detail,
+            "risk_level": risk,
+            "decision": decision,
+            "certified": certified,
+        }
         fields |= {name: values[row] for name, values in more.items()}
         out.append(Said(fields, risk, decision))
     return out
@@ -115,7 +150,7 @@ def _said(
 
 def _explained(said: Said, model: FraudModel, row: Floats) -> Said:
     """With what each feature adds to the log-odds, where somebody will ask: contributions cost a millisecond."""
-    if said.risk != RISKS[CRITICAL] and said.decision != DECISIONS[-1]:
+    if said.risk != RISKS[CRITICAL] and said.decision != DECISIONS[TICKET]:
         return said
     shares = model.contributions(row[None, :])[0].tolist()
     named = dict(zip((*model.features, "base"), shares, strict=True))
@@ -124,8 +159,3 @@ def _explained(said: Said, model: FraudModel, row: Floats) -> Said:
 
 def _labels(genuine: bool, fraud: bool) -> list[str]:
     return [name for name, there in zip(LABELS, (genuine, fraud), strict=True) if there]
-
-
-def alerts(said: Said) -> bool:
-    """Whether a person should look at the event."""
-    return said.decision == DECISIONS[ALERT]

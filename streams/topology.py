@@ -8,6 +8,7 @@ from streams.control import CONTROL
 from streams.fraud_outcomes import FRAUD_OUTCOMES
 from streams.runtime import Agent
 from streams.serving import NO_MODELS, Models
+from streams.tickets import TICKETS
 
 
 def agents(models: Models = NO_MODELS) -> tuple[Agent, ...]:
@@ -18,6 +19,7 @@ def agents(models: Models = NO_MODELS) -> tuple[Agent, ...]:
         ATTENDANCE_DEVICES,
         attendance.agent(models),
         ALERTS,
+        TICKETS,
         FRAUD_OUTCOMES,
         CONTROL,
     )

@@ -32,6 +32,7 @@ COMMANDS = {
     "sql": "Run a query.",
     "alerts": "Read alerts and act on them.",
     "incidents": "Read incidents and act on them.",
+    "tickets": "Read tickets and work on them.",
     "notify": "Tell people of alerts, by webhook and e-mail.",
     "top": "Watch throughput, lag and alerts.",
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Cuts
+from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Cuts, Policy
 from models.fraud import heuristic
 from models.fraud.artifact import NAME, FraudModel, unpack
 from models.fraud.counterfactual import MISSING, PERSON, TENANT, counterfactual, judge, usual
@@ -80,11 +80,12 @@ def replay(settings: Settings, prediction: Record) -> Replayed:
     if names is None or len(prediction["features"]) != len(names):
         return Replayed(None, f"this release does not measure the feature set {prediction['feature_set']}")
     first: Replayed | None = None
+    policy = Policy(Cuts(**_cuts(prediction)))
     try:
         for serving in _servings(settings, prediction):
             if serving.model is not None and len(serving.model.features) > len(names):
                 return Replayed(None, f"{prediction['feature_set']} lacks features of the model")
-            (said,) = answers(serving, vector_of(prediction)[None, :])
+            (said,) = answers(serving, policy, vector_of(prediction)[None, :])
             pairs = {name: (_plain(prediction[name]), _plain(said.fields.get(name))) for name in SCORE}
             found = Replayed(serving, None, {name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
             if not found.differing:

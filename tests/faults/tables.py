@@ -23,6 +23,8 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "alert_events": ("alert_id", "seq"),
     "incidents": ("incident_id",),
     "incident_events": ("incident_id", "seq"),
+    "tickets": ("ticket_id",),
+    "ticket_events": ("ticket_id", "seq"),
     "labelled": ("alert_id",),
     "outcomes": ("tenant_id", "event_id", "decided_at", "source_partition", "source_offset"),
     "labelled_predictions": ("prediction_id",),

@@ -32,6 +32,9 @@ def test_every_setting_is_whole() -> None:
         ("release", '"all"', "all"),
         ("release", '"metrics"', "metrics"),
         ("release", '"metrics/12"', "metrics/12"),
+        ("fraud_cuts", '"0.02/0.1/0.5"', "0.02/0.1/0.5"),
+        ("fraud_certificate", '"acme/@all/v20260401_060000@0.83"', "acme/@all/v20260401_060000@0.83"),
+        ("fraud_certificate", '"none"', "none"),
     ],
 )
 def test_good_values(name: str, text: str, value: Value) -> None:
@@ -63,6 +66,13 @@ def test_good_values(name: str, text: str, value: Value) -> None:
         ("release", '"metrics/1 "', "release must be a text of the form all"),
         ("release", "1", "release must be a text of the form all"),
         ("anomaly_threshold", "0." + "5" * 200, "must be a number from 0 to 1"),
+        ("fraud_cuts", '"0.1/0.5"', "fraud_cuts must be a text of the form"),
+        ("fraud_cuts", '"0.1/nan/0.5"', "fraud_cuts must be a text of the form"),
+        ("fraud_cuts", '"0.1/0.05/0.5"', "fraud_cuts cannot be 0.1/0.05/0.5: cuts must be finite"),
+        ("fraud_cuts", '"0/0.05/0.5"', "cuts must be finite, above 0 and ascending"),
+        ("fraud_certificate", '"v20260401_060000@0.8"', "fraud_certificate must be a text of the form none|"),
+        ("fraud_certificate", '"acme/@all/v20260401_060000"', "fraud_certificate must be a text of the form none|"),
+        ("fraud_certificate", '"acme/@all/v20260401_060000@1.1"', "begins at a p0 from 0 to 1"),
     ],
 )  # fmt: skip
 def test_bad_values_are_refused_with_what_was_expected(name: str, text: str, expected: str) -> None:

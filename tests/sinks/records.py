@@ -191,6 +191,34 @@ def incident(number: int, seq: int, **changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
+def ticket(number: int, seq: int, **changes: Any) -> dict[str, Any]:
+    closed = seq == 3
+    base = {
+        "tenant_id": "local",
+        "ticket_id": str(uuid.UUID(int=number + 200)),
+        "seq": seq,
+        "model": "fraud",
+        "subject": f"p-{number}",
+        "state": ("open", "in_progress", "closed")[seq - 1],
+        "resolution": "confirmed" if closed else None,
+        "severity": "CRITICAL",
+        "opened_at": NOW_MS + number,
+        "updated_at": NOW_MS + number + seq,
+        "closed_at": NOW_MS + number + seq if closed else None,
+        "event_ids": [f"e{number}-{each}" for each in range(number % 3 + 1)],
+        "probability": 0.96,
+        "interval_low": 0.91,
+        "interval_high": 0.98,
+        "model_version": "v20260401_060000",
+        "summary": "check-in of p-1 at s-1: probability of fraud 96% (91% to 98%)",
+        "by": "ines" if seq > 1 else "system",
+        "reason": ("opened", "started", "closed")[seq - 1],
+        "note": "été" if closed else None,
+        "assignee": "ines" if seq > 1 else None,
+    }
+    return {**base, **changes}
+
+
 def label(number: int, version: int, **changes: Any) -> dict[str, Any]:
     base = {
         "tenant_id": "local",

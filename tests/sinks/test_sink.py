@@ -28,6 +28,8 @@ from sinks.tables import (
     METRIC_SAMPLES,
     OUTCOMES,
     PREDICTIONS,
+    TICKET_EVENTS,
+    TICKETS,
     Table,
 )
 from sinks.writer import Options, Sink
@@ -45,6 +47,7 @@ from tests.sinks.records import (
     label,
     outcome,
     prediction,
+    ticket,
 )
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
@@ -57,6 +60,8 @@ KEYS = {
     "alert_events": ("tenant_id", "alert_id", "seq"),
     "incidents": ("tenant_id", "incident_id"),
     "incident_events": ("tenant_id", "incident_id", "seq"),
+    "tickets": ("tenant_id", "ticket_id"),
+    "ticket_events": ("tenant_id", "ticket_id", "seq"),
     "labelled": ("tenant_id", "alert_id"),
     "outcomes": ("tenant_id", "outcome_id"),
     "labelled_predictions": ("tenant_id", "prediction_id"),
@@ -65,7 +70,13 @@ KEYS = {
 
 
 # Of several records of one key the one with the highest version stands.
-VERSIONS = {"alerts": "seq", "incidents": "seq", "labelled": "label_version", "labelled_predictions": "label_version"}
+VERSIONS = {
+    "alerts": "seq",
+    "incidents": "seq",
+    "tickets": "seq",
+    "labelled": "label_version",
+    "labelled_predictions": "label_version",
+}
 
 
 def compare(bench: Bench, topic: Topic, table: Table, view: bool = True) -> None:
@@ -85,6 +96,7 @@ def test_all_tables(bench: Bench) -> None:
     bench.write(topics.ATTENDANCE_ENRICHED, [attended(n) for n in range(300)])
     bench.write(topics.ALERTS, [alert(n, seq) for n in range(5) for seq in (1, 2, 3)])
     bench.write(topics.INCIDENTS, [incident(n, seq) for n in range(5) for seq in (1, 2, 3)])
+    bench.write(topics.TICKETS, [ticket(n, seq) for n in range(5) for seq in (1, 2, 3)])
     bench.write(topics.LABELLED_ANOMALY, [label(n, version) for n in range(5) for version in (1, 2)])
     bench.write(topics.OUTCOMES_ATTENDANCE, [outcome(n) for n in range(30)])
     bench.write(topics.LABELLED_FRAUD, [judged(n, version) for n in range(15) for version in (1, 2)])
@@ -99,6 +111,8 @@ def test_all_tables(bench: Bench) -> None:
         (topics.ALERTS, ALERT_EVENTS),
         (topics.INCIDENTS, INCIDENTS),
         (topics.INCIDENTS, INCIDENT_EVENTS),
+        (topics.TICKETS, TICKETS),
+        (topics.TICKETS, TICKET_EVENTS),
         (topics.LABELLED_ANOMALY, LABELLED),
         (topics.OUTCOMES_ATTENDANCE, OUTCOMES),
         (topics.LABELLED_FRAUD, LABELLED_PREDICTIONS),
@@ -116,10 +130,11 @@ def test_all_tables(bench: Bench) -> None:
     [
         (topics.ALERTS, alert, ALERTS, ALERT_EVENTS),
         (topics.INCIDENTS, incident, INCIDENTS, INCIDENT_EVENTS),
+        (topics.TICKETS, ticket, TICKETS, TICKET_EVENTS),
         (topics.LABELLED_ANOMALY, label, LABELLED, None),
         (topics.LABELLED_FRAUD, judged, LABELLED_PREDICTIONS, None),
     ],
-    ids=["alerts", "incidents", "labelled", "labelled predictions"],
+    ids=["alerts", "incidents", "tickets", "labelled", "labelled predictions"],
 )
 def test_an_old_version_never_wins(
     bench: Bench, topic: Topic, record: Callable[..., dict[str, Any]], table: Table, events: Table | None

@@ -33,11 +33,13 @@ from tests.streams.control import command, judged, rows
 from tests.streams.test_attendance import World, chained, entered, features, published, said
 
 VERSION = "v20260401_060000"
+SHARED = "v20260401_070000"
+"""The same model, for all tenants."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """A world whose large tenant has a trained model, stored and loaded."""
+    """A world whose large tenant has a trained model, stored and loaded; all tenants may have the same one."""
 
     world: World
     model: FraudModel
@@ -46,6 +48,8 @@ class Site:
     large: str
     half: int
     """When half of the events are over, epoch milliseconds."""
+    source: list[InputRecord]
+    """The events as the last agent reads them."""
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +74,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     result = learn(examples, "fraud_v2", "logistic")
     signer = Signer.generate("tests")
     registry = Registry(str(tmp_path_factory.mktemp("models")), Trust((signer.public,), "tests"))
-    registry.publish(result.manifest(large, VERSION, {}), artifact.pack(result.scorer), signer)
+    for owner, version in ((large, VERSION), (EVERYONE, SHARED)):
+        registry.publish(result.manifest(owner, version, {}), artifact.pack(result.scorer), signer)
     shelf = Shelf(registry, {NAME: unpack}, most_bytes=10**9)
     model = unpack(registry.load(Place(NAME, large), VERSION))
-    yield Site(world, model, registry, shelf, large, events[len(events) // 2]["occurred_at"])
+    yield Site(world, model, registry, shelf, large, events[len(events) // 2]["occurred_at"], enriched(world))
     shelf.close()
+
+
+def enriched(world: World) -> list[InputRecord]:
+    codec = topics.ATTENDANCE_ENRICHED.codec
+    made = chained(published(world.events), entered(world.references))[1][1].topic("attendance.enriched")
+    return [
+        InputRecord(key, value, codec.decode(value or b"")["published_at"], offset)
+        for offset, (key, value) in enumerate(made)
+    ]
 
 
 def control(site: Site, *more: dict[str, Any]) -> Control:
@@ -93,13 +107,7 @@ def activated(site: Site) -> dict[str, Any]:
 def scored(site: Site, under: Control, **options: Any) -> Outcome:
     """The last agent's outcome, with the model at hand."""
     asyncio.run(site.shelf.prepare(under))
-    enriched = chained(published(site.world.events), control(site))[1][1].topic("attendance.enriched")
-    codec = topics.ATTENDANCE_ENRICHED.codec
-    source = [
-        InputRecord(key, value, codec.decode(value or b"")["published_at"], offset)
-        for offset, (key, value) in enumerate(enriched)
-    ]
-    return run(attendance.agent(site.shelf), source, control=under, **options)
+    return run(attendance.agent(site.shelf), site.source, control=under, **options)
 
 
 def predictions(outcome: Outcome) -> list[dict[str, Any]]:
@@ -203,7 +211,7 @@ def test_a_refused_model_leaves_the_heuristic_and_says_so(site: Site, tmp_path: 
     file.write_bytes(whole[:-1])
     shelf = Shelf(site.registry, {NAME: unpack}, most_bytes=10**9)
     try:
-        broken = Site(site.world, site.model, site.registry, shelf, site.large, site.half)
+        broken = Site(site.world, site.model, site.registry, shelf, site.large, site.half, site.source)
         made = predictions(scored(broken, control(site, activated(site))))
     finally:
         file.write_bytes(whole)

@@ -16,8 +16,10 @@ from confluent_kafka import Producer
 
 from models.alerts import alert_id
 from models.incidents import incident_id
+from models.tickets import ticket_id
 from schemas import topics
 from tests.streams.noc import candidate
+from tests.streams.test_tickets import fraud
 from watchfloor.cli import main
 
 CPU = "acme|metric_anomaly|web-1|cpu_percent|up"
@@ -45,6 +47,8 @@ def environment(kafka: str, prefix: str, tmp_path_factory: pytest.TempPathFactor
     openings = [candidate(0, **now)]
     openings += [candidate(0, subject=host, metric=metric, **now) for host in HOSTS for metric in ("m0", "m1")]
     producer = Producer({"bootstrap.servers": kafka, "log_level": 0})
+    suspect = fraud("e-1", event_time=now["event_time"])
+    producer.produce(prefix + "tickets.candidates", topics.TICKETS_CANDIDATES.codec.encode(suspect), b"acme")
     for opening in openings:
         producer.produce(prefix + "alerts.candidates", topics.ALERTS_CANDIDATES.codec.encode(opening), b"acme")
     assert producer.flush(30) == 0
@@ -132,3 +136,22 @@ def test_a_wrong_duration_is_said() -> None:
     said = alerts({}, "snooze", ALERT, "for ever", "--tenant", "acme")
     assert said.exit_code == 2
     assert "expected 90s, 15m, 2h or 7d, got 'for ever'" in said.stderr
+
+
+@pytest.mark.kafka
+def test_a_person_works_on_a_ticket(environment: dict[str, str]) -> None:
+    def tickets(*arguments: str) -> Result:
+        return CliRunner().invoke(main, ["tickets", *arguments], env=environment)
+
+    known = [ticket_id("acme", "fraud", "p-1", "e-1"), "--tenant", "acme", "--by", "ines", "--wait", "60"]
+    early = tickets("close", *known, "confirmed")
+    assert early.exit_code == 1
+    assert "cannot close a ticket that is open; possible: start, comment, assign" in early.stderr
+    begun = tickets("start", *known)
+    assert (begun.exit_code, begun.output) == (0, "started: the ticket is in_progress (version 2)\n")
+    for arguments in (["comment", "looking"], ["assign", "omar"]):
+        assert tickets(arguments[0], *known, arguments[1]).exit_code == 0, arguments
+    closed = tickets("close", *known, "confirmed", "--text", "seen on camera", "--json")
+    assert closed.exit_code == 0, closed.output
+    assert (json.loads(closed.stdout)["accepted"], json.loads(closed.stdout)["seq"]) == (True, 5)
+    assert tickets("close", *known, "gone").exit_code == 2

@@ -34,7 +34,7 @@ def test_positions(settings: Settings) -> None:
     inputs = {"metrics": 1, "attendance-intake": 1, "attendance-devices": 1, "attendance": 1, "alerts": 3}
     expected = [
         (agent, partition)
-        for agent, count in (inputs | {"fraud-outcomes": 2}).items()
+        for agent, count in (inputs | {"tickets": 2, "fraud-outcomes": 2}).items()
         for _ in range(count)
         for partition in (0, 1)
     ]

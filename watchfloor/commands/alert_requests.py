@@ -1,11 +1,11 @@
-"""Asking the alert agent: a command goes to commands.alerts, its answer comes from alerts.answers."""
+"""Asking the alert agent, or the ticket agent: a command goes to its topic, the answer comes from another one."""
 
 import getpass
 import json
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -14,25 +14,40 @@ from producers.offsets import bounds, partitions_of
 from producers.publish import Accepted, Publisher
 from schemas import topics
 from schemas.codec import DecodeError
+from schemas.topics import Topic
 from sinks import queries
-from sinks.tables import ALERTS, INCIDENTS, Table
+from sinks.tables import ALERTS, INCIDENTS, TICKETS, Table
 from watchfloor.commands.db import ask, open_store
 from watchfloor.settings import Settings
 
 TIMEOUT_S = 10.0
+
+
+class Desk(NamedTuple):
+    """Where an agent takes commands, and where it answers."""
+
+    commands: Topic
+    answers: Topic
+
+
+ALERT_DESK = Desk(topics.COMMANDS_ALERTS, topics.ALERTS_ANSWERS)
+TICKET_DESK = Desk(topics.COMMANDS_TICKETS, topics.TICKETS_ANSWERS)
+
+IDS = {ALERTS.name: "alert_id", INCIDENTS.name: "incident_id", TICKETS.name: "ticket_id"}
+"""The column that names a thing, by its table."""
 
 REASON = click.option("--text", help="Why.")
 TENANT = click.option("--tenant", help="Its tenant; with whole IDs, ClickHouse is not asked.")
 
 
 def find(settings: Settings, start: str, tenant: str | None, table: Table = ALERTS) -> tuple[str, str]:
-    """(tenant, id) of the alert or the incident whose id begins so. A whole id with its tenant is taken as it is.
+    """(tenant, id) of the alert, incident or ticket whose id begins so. A whole id with its tenant is taken as it is.
 
     Raises ClickException when there is none or more than one, as ClickHouse has them.
     """
     if tenant is not None and len(start) == 36:
         return tenant, start
-    name = "incident_id" if table is INCIDENTS else "alert_id"
+    name = IDS[table.name]
     thing = name.removesuffix("_id")
     rows = records(
         settings,
@@ -59,7 +74,7 @@ def records(settings: Settings, table: Table, where: str, order: str, **paramete
 
 
 def asking(action: Callable[..., None]) -> Callable[..., None]:
-    """Options of every command that asks the alert agent for something."""
+    """Options of every command that asks an agent for something."""
     for option in (
         click.option("--by", default=getpass.getuser, show_default="your user name", help="Who asks."),
         click.option(
@@ -71,13 +86,13 @@ def asking(action: Callable[..., None]) -> Callable[..., None]:
     return action
 
 
-def ask_agent(by: str, wait: float, as_json: bool, **fields: Any) -> None:
+def ask_agent(by: str, wait: float, as_json: bool, desk: Desk = ALERT_DESK, **fields: Any) -> None:
     """Send a command and print its answer; exit code 1 when it was refused."""
     settings = Settings()
     try:
-        answer = request(settings, {"by": by} | {name: value for name, value in fields.items() if value}, wait)
+        answer = request(settings, {"by": by} | {name: value for name, value in fields.items() if value}, wait, desk)
     except KafkaException as error:
-        raise kafka_trouble(settings, error, topics.ALERTS_ANSWERS.name) from error
+        raise kafka_trouble(settings, error, desk.answers.name) from error
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False))
     elif answer["accepted"]:
@@ -98,21 +113,21 @@ def kafka_trouble(settings: Settings, error: KafkaException, topic: str) -> clic
     return click.ClickException(said)
 
 
-def request(settings: Settings, command: dict[str, Any], limit_s: float) -> dict[str, Any]:
-    """Send a command to the alert agent and wait for its answer.
+def request(settings: Settings, command: dict[str, Any], limit_s: float, desk: Desk = ALERT_DESK) -> dict[str, Any]:
+    """Send a command to an agent and wait for its answer.
 
     Args:
-        command: fields of commands.alerts, without those that are null; identity and time are added.
+        command: fields of the desk's topic of commands, without those that are null; identity and time are added.
         limit_s: how long to wait for the answer.
     Raises:
         ClickException: Kafka did not take it, or no answer came in time.
         KafkaException: the broker does not answer, or the topic of answers does not exist.
     """
     record = {**command, "command_id": str(uuid.uuid4()), "at": time.time_ns() // 1_000_000}
-    consumer = _answers(settings, record)
+    consumer = _answers(settings, record, desk.answers)
     try:
         with Publisher(settings.kafka, prefix=settings.prefix, limit_s=TIMEOUT_S) as publisher:
-            (outcome,) = publisher.publish(topics.COMMANDS_ALERTS, [record])
+            (outcome,) = publisher.publish(desk.commands, [record])
         if not isinstance(outcome, Accepted):
             raise click.ClickException(f"the command was not sent: {outcome.reason}")
         deadline = time.monotonic() + limit_s
@@ -121,7 +136,7 @@ def request(settings: Settings, command: dict[str, Any], limit_s: float) -> dict
             if message is None or message.error() is not None:
                 continue
             try:
-                answer: dict[str, Any] = topics.ALERTS_ANSWERS.codec.decode(message.value() or b"")
+                answer: dict[str, Any] = desk.answers.codec.decode(message.value() or b"")
             except DecodeError:
                 continue  # not ours
             if answer["command_id"] == record["command_id"]:
@@ -133,13 +148,13 @@ def request(settings: Settings, command: dict[str, Any], limit_s: float) -> dict
     )
 
 
-def _answers(settings: Settings, record: dict[str, Any]) -> Consumer:
+def _answers(settings: Settings, record: dict[str, Any], topic: Topic) -> Consumer:
     """A consumer that stands at the end of the answers, as they are before the command is sent."""
-    name = settings.prefix + topics.ALERTS_ANSWERS.name
+    name = settings.prefix + topic.name
     consumer = Consumer(
         {
             "bootstrap.servers": settings.kafka,
-            "group.id": f"watchfloor-alerts-ask-{record['command_id'][:8]}",
+            "group.id": f"watchfloor-ask-{record['command_id'][:8]}",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "log_level": 0,

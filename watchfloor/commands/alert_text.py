@@ -1,4 +1,4 @@
-"""How alerts and incidents look to people. Times are event times in UTC."""
+"""How alerts, incidents and tickets look to people. Times are event times in UTC."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -9,7 +9,14 @@ from rich.text import Text
 
 Record = Mapping[str, Any]
 
-COLOURS = {"INFO": "cyan", "WARNING": "yellow", "HIGH": "dark_orange", "CRITICAL": "bold red"}
+COLOURS = {
+    "INFO": "cyan",
+    "LOW": "cyan",
+    "WARNING": "yellow",
+    "MEDIUM": "yellow",
+    "HIGH": "dark_orange",
+    "CRITICAL": "bold red",
+}
 OVER = ("resolved", "closed")
 
 
@@ -118,6 +125,35 @@ def incident_story(incident: Record, alerts: Iterable[Record], history: Iterable
         if number == 0:
             yield Text("\nIts alerts", style="bold")
         yield standing(each)
+    yield from _happened(history)
+
+
+def ticket_line(ticket: Record) -> Text:
+    """A ticket as it stands on one line, with the time at which it opened."""
+    notes = [counted(len(ticket["event_ids"]), "event")]
+    notes += [f"with {ticket['assignee']}"] if ticket["assignee"] else []
+    notes += [ticket["resolution"]] if ticket["resolution"] else []
+    notes.append(f"{_changed(ticket)}: {_said(ticket)}")
+    return _line(ticket, ticket["opened_at"], ticket["summary"], notes, ticket["ticket_id"])
+
+
+def ticket_story(ticket: Record, history: Iterable[Record]) -> Iterator[Text]:
+    """Everything about a ticket: what it says, its events, what happened to it."""
+    low, high = ticket["interval_low"], ticket["interval_high"]
+    yield _title(ticket, ticket["summary"])
+    yield from facts(
+        {
+            "ticket": ticket["ticket_id"],
+            "about": ticket["subject"],
+            "tenant": ticket["tenant_id"],
+            "opened": moment(ticket["opened_at"]),
+            "closed": ticket["closed_at"] and f"{moment(ticket['closed_at'])}: {ticket['resolution']}",
+            "probability": f"{ticket['probability']:.0%} ({low:.0%} to {high:.0%})",
+            "by model": ticket["model_version"],
+            "with": ticket["assignee"],
+            "events": ", ".join(ticket["event_ids"]),
+        }
+    )
     yield from _happened(history)
 
 

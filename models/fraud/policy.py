@@ -1,0 +1,54 @@
+"""What a tenant lets its model of fraud do: the texts of its settings and what they mean.
+
+A certificate names the version that it was proved for, with the place where that lies: versions of two tenants may have
+the same name. For any other version it says nothing.
+"""
+
+from functools import lru_cache
+
+from models.decisions import Cuts
+from models.registry import Place
+from models.registry.activation import value_of
+
+CERTIFICATE, CUTS = "fraud_certificate", "fraud_cuts"
+"""Names of the settings."""
+
+NONE = "none"
+"""Of a certificate: there is none."""
+
+
+def certified(text: str, place: Place, version: str) -> float | None:
+    """The p0 from which a certificate covers tickets of a version; None where it covers none of it.
+
+    >>> certified("acme/@all/v20260401_060000@0.83", Place("fraud", "acme"), "v20260401_060000")
+    0.83
+    """
+    named, at, since = text.rpartition("@")
+    return float(since) if at and named == value_of(place, version) else None
+
+
+def certificate_fault(text: str) -> str | None:
+    """What is wrong with a certificate of the right form; None for a good one."""
+    if text == NONE or float(text.rpartition("@")[2]) <= 1.0:
+        return None
+    return "a certificate begins at a p0 from 0 to 1"
+
+
+@lru_cache
+def cuts(text: str) -> Cuts:
+    """The cuts that a text MEDIUM/HIGH/CRITICAL means. Raises ValueError.
+
+    >>> cuts("0.02/0.1/0.5")
+    Cuts(medium=0.02, high=0.1, critical=0.5)
+    """
+    medium, high, critical = map(float, text.split("/"))
+    return Cuts(medium, high, critical)
+
+
+def cuts_fault(text: str) -> str | None:
+    """What is wrong with cuts of the right form; None for good ones."""
+    try:
+        cuts(text)
+    except ValueError as error:
+        return str(error)
+    return None
