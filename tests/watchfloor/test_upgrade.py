@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from models.control import SETTINGS, STATE_LEVEL
-from schemas import topics
 from schemas.apply import Cluster
 from streams.control import CONTROL
 from streams.topology import AGENTS
@@ -29,7 +28,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 def lab(kafka: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     lab = Lab(kafka, prefix, tmp_path)
     lab.create_all()
-    lab.create(*(topic.name for topic in topics.CONTROL), "control.commands", "control.audit", "changelog.control")
+    lab.create(*(topic.name for topic in CONTROL.outputs), "control.commands", "changelog.control")
     for name, value in {"KAFKA": kafka, "PREFIX": prefix, "HOME": str(tmp_path)}.items():
         monkeypatch.setenv(f"WATCHFLOOR_{name}", value)
     monkeypatch.setenv("COLUMNS", "200")
