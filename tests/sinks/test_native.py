@@ -27,6 +27,7 @@ from tests.sinks.records import (
     label,
     outcome,
     prediction,
+    ticket,
 )
 
 VALUES: dict[str, list[Any]] = {
@@ -131,6 +132,7 @@ RECORDS = {
     "labelled.anomaly": lambda n: label(n, n % 3 + 1),
     "outcomes.attendance": outcome,
     "labelled.fraud": lambda n: judged(n, n % 3 + 1),
+    "tickets": lambda n: ticket(n, n % 3 + 1),
     "control.audit": audit,
 }
 

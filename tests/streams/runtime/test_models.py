@@ -80,8 +80,7 @@ async def test_an_activation_is_in_force_soon_and_all_are_off_soon(
     lab: Lab, registry: Registry, shelf: Shelf, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lab.create_all()
-    control = [topic.name for topic in topics.CONTROL]
-    lab.create("control.commands", *control, "control.audit", "changelog.control")
+    lab.create("control.commands", "changelog.control", *(topic.name for topic in CONTROL.outputs))
     # Whoever had this one before has made it his own meanwhile.
     tampered = Path(registry.storage.url) / PLACE.path / SECOND / forest_artifact.ARRAYS
     tampered.chmod(0o640)

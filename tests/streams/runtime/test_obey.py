@@ -176,7 +176,7 @@ async def test_a_moved_partition_never_obeys_older_control(
             assert len(said(obeying)) == 20
             assert figure(second.metrics, "watchfloor_partitions") == 0
             second.follower._source.resume(thresholds)  # type: ignore[union-attr]
-            await processed(second, 10)
+            await eventually(lambda: len(said(obeying)) == 30, "the rest", 40)
     assert [one["control_offset"] for one in said(obeying)] == [-1] * 10 + [0] * 20
     assert [one["detail"]["threshold"] for one in said(obeying)] == [0.5] * 10 + [0.9] * 20
 
