@@ -12,10 +12,6 @@ from sinks.store import Store, quoted
 from streams.fraud_outcomes import read
 from streams.outcomes import KEPT, Verdict
 
-DAY_MS = 86_400_000
-WINDOW_MS = 3 * DAY_MS
-"""Outcomes that were published in so long a time before now are looked at."""
-
 BATCH = 500
 """Events that are looked up at a time."""
 
@@ -39,18 +35,7 @@ def late(store: Store, since_ms: int, until_ms: int, tenant: str | None = None) 
             for row in _predictions(store, whose, events[first : first + BATCH]):
                 verdict = newest[whose, row["event_id"]]
                 if row.pop("labelled") < verdict.decided_at:
-                    yield row | _label(verdict)
-
-
-def _label(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "label": verdict.label,
-        "source": verdict.source,
-        "label_version": verdict.decided_at,
-        "outcome_id": verdict.outcome_id,
-        "decided_by": verdict.decided_by,
-        "decided_at": verdict.decided_at,
-    }
+                    yield row | verdict.about(row["event_time"])
 
 
 def _newest(outcomes: Iterable[Mapping[str, Any]]) -> dict[Event, Verdict]:

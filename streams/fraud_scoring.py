@@ -104,7 +104,7 @@ def _rule(served: Serving, policy: Policy, table: Floats) -> list[Said]:
 
 
 def _model(served: Serving, policy: Policy, model: FraudModel, table: Floats) -> list[Said]:
-    scored, calibration = model.scorer.score(np.ascontiguousarray(table[:, : len(model.features)])), "none"
+    scored, calibration = model.score(table), "none"
     more: dict[str, list[Any]] = {}
     if scored.interval is not None and scored.label_sets is not None and scored.calibration_score is not None:
         calibration = served.version

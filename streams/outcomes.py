@@ -60,6 +60,18 @@ class Verdict(NamedTuple):
     def rank(self) -> tuple[int, str]:
         return self.decided_at, self.outcome_id
 
+    def about(self, event_time: int) -> dict[str, Any]:
+        """What a label says of it, about an event of this time (epoch milliseconds)."""
+        return {
+            "label": self.label,
+            "source": self.source,
+            "label_version": self.decided_at,
+            "outcome_id": self.outcome_id or None,
+            "decided_by": self.decided_by,
+            # A presumption is as old as its event.
+            "decided_at": self.decided_at or event_time,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Join:
@@ -123,21 +135,9 @@ class _Entry:
         verdict = self.verdict
         if verdict is None:
             return []
-        about = {
-            "tenant_id": tenant,
-            "subject": subject,
-            "event_id": event_id,
-            "label": verdict.label,
-            "source": verdict.source,
-            "label_version": verdict.decided_at,
-            "outcome_id": verdict.outcome_id or None,
-            "decided_by": verdict.decided_by,
-        }
-        rows = [dict(zip(KEPT, self.predictions[slot], strict=True)) | about for slot in slots]
-        for row in rows:
-            # A presumption is as old as its event.
-            row["decided_at"] = verdict.decided_at or row["event_time"]
-        return rows
+        whose = {"tenant_id": tenant, "subject": subject, "event_id": event_id}
+        rows = [dict(zip(KEPT, self.predictions[slot], strict=True)) for slot in slots]
+        return [row | whose | verdict.about(row["event_time"]) for row in rows]
 
 
 def _process(join: Join, frame: Frame) -> None:

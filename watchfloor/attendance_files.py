@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from models.attendance import FRAUD, UNSURE
 from models.fraud.evaluation import UNKNOWN, Cases
 from models.fraud.references import References
 from models.fraud.replay import Replay
-from models.identity import derived_id
 from producers.records import Rejected, reader
 from producers.tables import FileError, lines
 from schemas import topics
 from schemas.topics import Topic
+from streams.fraud_outcomes import read
+from streams.outcomes import Verdict
 
 Told = Callable[[str, float], None]
 """Hears what is being read, and the share of it that has been."""
@@ -89,26 +90,22 @@ def events(path: Path, refused: Refused, told: Told) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What supervisors said, by event: (decided_at, outcome's id, label) in any order."""
+    """What supervisors said, by event, in any order."""
 
-    given: dict[Event, list[tuple[int, str, int]]]
+    given: dict[Event, list[Verdict]]
 
     def label(self, event: Event, until_ms: int | None = None) -> int:
         """1 fraud, 0 genuine or UNKNOWN, by the newest verdict that had been given at a time; None: in the end."""
-        known = [each for each in self.given.get(event, ()) if until_ms is None or each[0] <= until_ms]
-        return max(known)[2] if known else UNKNOWN
+        known = [each for each in self.given.get(event, ()) if until_ms is None or each.decided_at <= until_ms]
+        newest = max(known, key=attrgetter("rank"), default=None)
+        return UNKNOWN if newest is None or newest.label is None else int(newest.label)
 
 
 def verdicts(path: Path, refused: Refused, told: Told) -> Verdicts:
     """Raises FileError."""
-    given: dict[Event, list[tuple[int, str, int]]] = {}
+    given: dict[Event, list[Verdict]] = {}
     for one in records(path, topics.OUTCOMES_ATTENDANCE, refused, told):
-        label = UNKNOWN if one["verdict"] == UNSURE else int(one["verdict"] == FRAUD)
-        at = one["decided_at"]
-        name = one["outcome_id"] or derived_id(
-            one["tenant_id"], one["event_id"], one["verdict"], one["decided_by"], str(at)
-        )
-        given.setdefault((one["tenant_id"], one["event_id"]), []).append((at, name, label))
+        given.setdefault((one["tenant_id"], one["event_id"]), []).append(read(one))
     return Verdicts(given)
 
 

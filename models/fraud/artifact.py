@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from models.classifiers import Scored, Scorer, artifact
 from models.classifiers.examples import Floats
 from models.fraud.features import FEATURE_SETS
@@ -30,7 +28,7 @@ class FraudModel:
 
     def contributions(self, vectors: Floats) -> Floats:
         """As `Classifier.contributions`, of vectors (rows, all features)."""
-        return self.scorer.contributions(np.ascontiguousarray(vectors[:, : len(self.features)]))
+        return self.scorer.contributions(vectors[:, : len(self.features)])
 
 
 def unpack(found: Artifact) -> FraudModel:

@@ -139,7 +139,7 @@ def compete(cases: Cases, until_ms: int, contender: Contender, seed: int = 0) ->
 
 
 def _rule(contender: Contender, later: Cases, fallback: str | None) -> Entry:
-    scores = np.array([heuristic.probability(row) for row in later.vectors.tolist()], dtype=np.float64)
+    scores = heuristic.probabilities(later.vectors)
     return _entry(contender, heuristic.VERSION, fallback, Answers(scores, scores), HEURISTIC_CUTS, {})
 
 

@@ -69,6 +69,6 @@ def learn(examples: Examples, feature_set: str, kind: str, seed: int = 0) -> Res
     if 0 < test.positives < len(test):
         answers = Answers.of(trained.scorer, test.features, FEATURE_SETS[feature_set])
         model = report(test.labels, answers, Policy(trained.scorer.cuts))
-        scores = np.array([heuristic.probability(row) for row in whole.features.tolist()], dtype=np.float64)
+        scores = heuristic.probabilities(whole.features)
         rule = report(test.labels, Answers(scores, scores), Policy(HEURISTIC_CUTS))
     return Result(trained.scorer, feature_set, trained.about, model, rule)
