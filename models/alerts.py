@@ -6,8 +6,9 @@ Times are UTC epoch milliseconds of event time.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
-from models.identity import uuid_text
+from models.identity import derived_id, uuid_text
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -134,6 +135,31 @@ def move(
 def fingerprint(tenant: str, kind: str, subject: str, metric: str, direction: str) -> str:
     """What makes two alerts the same, readable. No part may hold "|"."""
     return f"{tenant}|{kind}|{subject}|{metric}|{direction}"
+
+
+def candidate(
+    tenant: str, kind: str, subject: str, metric: str, direction: str, phase: str, cause: str, time: int
+) -> dict[str, Any]:
+    """What all records of alerts.candidates have in common.
+
+    Args:
+        phase: firing, held_back or clear.
+        cause: id of the event, or what stands for it; a replay gives the same one.
+        time: of the cause, epoch milliseconds.
+    """
+    same = fingerprint(tenant, kind, subject, metric, direction)
+    return {
+        "tenant_id": tenant,
+        "candidate_id": derived_id(same, cause, phase),
+        "kind": kind,
+        "subject": subject,
+        "metric": metric,
+        "direction": direction,
+        "fingerprint": same,
+        "phase": phase,
+        "event_id": cause,
+        "event_time": time,
+    }
 
 
 def alert_id(fingerprint: str, event_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.alerts import KINDS, fingerprint
+from models.alerts import KINDS, candidate, fingerprint
 from models.identity import derived_id
 
 MOST_SUMMARY = 600
@@ -20,20 +20,11 @@ def alarm(kind: str, tenant: str, subject: str, time: int, summary: str, *, clea
         clear: the trouble is over.
     """
     about = KINDS[kind]
-    same = fingerprint(tenant, kind, subject, about.about, "none")
-    cause = derived_id(same, str(time))
-    return {
-        "tenant_id": tenant,
-        "candidate_id": derived_id(same, cause, "clear" if clear else "firing"),
-        "kind": kind,
-        "subject": subject,
-        "metric": about.about,
-        "direction": "none",
-        "fingerprint": same,
-        "phase": "clear" if clear else "firing",
+    name = about.about
+    cause = derived_id(fingerprint(tenant, kind, subject, name, "none"), str(time))
+    phase = "clear" if clear else "firing"
+    return candidate(tenant, kind, subject, name, "none", phase, cause, time) | {
         "severity": about.severities[0],
-        "event_id": cause,
-        "event_time": time,
         "samples": 0 if clear else 1,
         "score": 0.0 if clear else 1.0,
         "summary": summary[:MOST_SUMMARY],

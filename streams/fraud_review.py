@@ -7,7 +7,7 @@ Nothing clears such an alert: it ends when somebody resolves it, or when nothing
 from collections.abc import Mapping
 from typing import Any
 
-from models.alerts import fingerprint
+from models import alerts
 from models.fraud.artifact import NAME
 from models.identity import derived_id
 from streams.fraud_scoring import Said
@@ -22,19 +22,9 @@ MOST_SUMMARY = 600
 def candidate(event: Mapping[str, Any], said: Said) -> dict[str, Any]:
     """What the alert agent is told of an event that is to be looked at."""
     tenant, person, fields = event["tenant_id"], event["person_id"], said.fields
-    same = fingerprint(tenant, KIND, person, METRIC, "none")
-    return {
-        "tenant_id": tenant,
-        "candidate_id": derived_id(same, event["event_id"], "firing"),
-        "kind": KIND,
-        "subject": person,
-        "metric": METRIC,
-        "direction": "none",
-        "fingerprint": same,
-        "phase": "firing",
+    cause, time = event["event_id"], event["occurred_at"]
+    return alerts.candidate(tenant, KIND, person, METRIC, "none", "firing", cause, time) | {
         "severity": said.risk,
-        "event_id": event["event_id"],
-        "event_time": event["occurred_at"],
         "samples": 1,
         "score": fields["probability"],
         "value": None,

@@ -8,13 +8,13 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
-from models import metrics
-from models.alerts import RANK, fingerprint
+from models import alerts, metrics
+from models.alerts import RANK
 from models.anomaly import forest_artifact
 from models.anomaly.severity import RISK, severity_of
 from models.anomaly.static import StaticLimit
 from models.control import CUTS, DEFAULTS, DETECTOR_FLAGS, STATE_LEVEL
-from models.identity import derived_id, prediction_id
+from models.identity import prediction_id
 from models.metrics import show, show_range
 from models.registry.activation import Post
 from schemas import topics
@@ -365,20 +365,8 @@ def clear(name: str, what: tuple[str, str], run: Run, event: Event, value: float
 
 def candidate(event: Event, kind: str, metric: str, direction: str, phase: str) -> dict[str, Any]:
     """What all candidates of a sample have in common."""
-    tenant, host = event["tenant_id"], event["host"]
-    same = fingerprint(tenant, kind, host, metric, direction)
-    return {
-        "tenant_id": tenant,
-        "candidate_id": derived_id(same, event["event_id"], phase),
-        "kind": kind,
-        "subject": host,
-        "metric": metric,
-        "direction": direction,
-        "fingerprint": same,
-        "phase": phase,
-        "event_id": event["event_id"],
-        "event_time": event["occurred_at"],
-    }
+    tenant, host, cause, time = event["tenant_id"], event["host"], event["event_id"], event["occurred_at"]
+    return alerts.candidate(tenant, kind, host, metric, direction, phase, cause, time)
 
 
 def prediction(

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.alerts import HOUR_MS, MINUTE_MS, fingerprint
-from models.identity import derived_id
+from models import alerts
+from models.alerts import HOUR_MS, MINUTE_MS
 from streams.runtime import Due
 from streams.runtime.timers import Timers
 
@@ -87,18 +87,7 @@ def due(timers: Timers, moment: Due, newest: int) -> dict[str, Any] | None:
 
 
 def _candidate(tenant: str, host: str, phase: str, event_id: str, time: int) -> dict[str, Any]:
-    same = fingerprint(tenant, KIND, host, "", "none")
-    return {
-        "tenant_id": tenant,
-        "candidate_id": derived_id(same, event_id, phase),
-        "kind": KIND,
-        "subject": host,
-        "metric": "",
-        "direction": "none",
-        "fingerprint": same,
-        "phase": phase,
-        "event_id": event_id,
-        "event_time": time,
+    return alerts.candidate(tenant, KIND, host, "", "none", phase, event_id, time) | {
         "severity": "HIGH",
         "score": 0.0,
         "value": None,

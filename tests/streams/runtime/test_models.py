@@ -17,17 +17,14 @@ from models.control import DEFAULTS
 from models.metrics import NAMES
 from models.registry import Place, Registry, Signer, Trust
 from models.registry.activation import Post, value_of
-from schemas import topics
 from streams.control import CONTROL
-from streams.runtime import Agent, Control, Frame
-from streams.runtime.frame import InputRecord
-from streams.runtime.offline import Outcome, run
+from streams.runtime import Agent, Frame
 from streams.serving import Models, Shelf, serving
 from tests.faults.counting import ZERO, step
 from tests.streams.control import command
 from tests.streams.runtime.conftest import Lab, eventually
 from tests.streams.runtime.tally import NOW, OUTPUT, TOPIC
-from tests.streams.runtime.test_obey import ask, flowing, said
+from tests.streams.runtime.test_obey import ask, flowing, repeated, said
 
 pytestmark = pytest.mark.kafka
 
@@ -119,18 +116,4 @@ async def test_an_activation_is_in_force_soon_and_all_are_off_soon(
     assert told[-1]["model_version"] == FIRST
     assert "forest.npz was cut off" in told[-1]["fallback_reason"]
     assert {one["model_version"] for one in told} == {"none", FIRST}
-    assert lab.rows(OUTPUT.name) == repeated(lab, shelf).topic(OUTPUT.name)
-
-
-def repeated(lab: Lab, models: Models) -> Outcome:
-    """The run as its MARKs tell it: each frame again, under the control that its MARK has."""
-    whole = Control(DEFAULTS).after(
-        (topic, key or b"", value) for topic in topics.CONTROL for key, value in lab.rows(topic.name)
-    )
-    source = [InputRecord(one.key, one.value, one.timestamp, one.offset) for one in lab.log(TOPIC.name)[0]]
-    outcome = Outcome()
-    for mark in lab.marks():
-        frame = source[outcome.records : mark.offsets[TOPIC.name]]
-        under = whole.upto(mark.control)
-        run(scoring(models), frame, counts=lab.counts, prefix=lab.prefix, start=outcome, control=under)
-    return outcome
+    assert lab.rows(OUTPUT.name) == repeated(lab, scoring(shelf)).topic(OUTPUT.name)

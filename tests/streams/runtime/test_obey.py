@@ -94,8 +94,9 @@ async def flowing(lab: Lab, start: int = 0) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-def repeated(lab: Lab) -> Outcome:
-    """The run as its MARKs tell it: each frame again, under the control that its MARK has."""
+def repeated(lab: Lab, agent: Agent | None = None) -> Outcome:
+    """The run of an agent as its MARKs tell it: each frame again, under the control that its MARK has."""
+    agent = agent or obedient()
     whole = Control(DEFAULTS).after(
         (topic, key or b"", value) for topic in topics.CONTROL for key, value in lab.rows(topic.name)
     )
@@ -103,7 +104,7 @@ def repeated(lab: Lab) -> Outcome:
     outcome = Outcome()
     for mark in lab.marks():
         frame = source[outcome.records : mark.offsets[TOPIC.name]]
-        run(obedient(), frame, counts=lab.counts, prefix=lab.prefix, start=outcome, control=whole.upto(mark.control))
+        run(agent, frame, counts=lab.counts, prefix=lab.prefix, start=outcome, control=whole.upto(mark.control))
     return outcome
 
 
