@@ -11,6 +11,7 @@ from models.registry import (
     Artifact,
     ArtifactRefused,
     KeyFileError,
+    Manifest,
     NoSuchVersion,
     Registry,
     Signer,
@@ -50,3 +51,14 @@ def open_signer(settings: Settings, registry: Registry) -> Signer:
             f"be refused here. Add this line to it, with a name at the end:\n{signer.public.line}"
         )
     return signer
+
+
+def publish(registry: Registry, signer: Signer, manifest: Manifest, files: Mapping[str, bytes]) -> list[str]:
+    """Store a version, and see that it can be used; the names of older ones that had to go for it.
+
+    Raises StorageError, VersionExists, ArtifactRefused.
+    """
+    registry.publish(manifest, files, signer)
+    # What cannot be used later is better found now.
+    READERS[manifest.place.model](registry.load(manifest.place, manifest.version))
+    return registry.prune(manifest.place)

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from models.anomaly.forest_artifact import describe, pack, unpack
+from models.anomaly.forest_artifact import describe, pack
 from models.anomaly.forest_trainer import LEAST, LONGEST_MS, MOST, TooFewSamples, train
 from models.anomaly.history import History, together
 from models.identity import TENANT
@@ -25,7 +25,7 @@ from watchfloor import sample_files
 from watchfloor.commands.db import ask, open_store
 from watchfloor.commands.replay import Time
 from watchfloor.commands.train_fraud import fraud
-from watchfloor.registry import in_words, open_registry, open_signer
+from watchfloor.registry import in_words, open_registry, open_signer, publish
 from watchfloor.settings import Settings
 
 TOO_FEW = 3
@@ -162,10 +162,7 @@ class _Maker:
         manifest = describe(forest, training, self._version, self._tenant, host, about)
         removed: list[str] = []
         if self._registry is not None and self._signer is not None:
-            self._registry.publish(manifest, pack(forest), self._signer)
-            # What cannot be used later is better found now.
-            unpack(self._registry.load(manifest.place, manifest.version))
-            removed = self._registry.prune(manifest.place)
+            removed = publish(self._registry, self._signer, manifest, pack(forest))
         self.trained.append(_report(manifest) | {"removed": removed})
 
 

@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from models.classifiers import Examples, TooFewLabels, artifact
-from models.fraud.artifact import NAME, unpack
+from models.fraud.artifact import NAME
 from models.fraud.evaluation import UNKNOWN
 from models.fraud.features import FEATURE_SETS, FEATURES_V2, LARGEST
 from models.fraud.training import KINDS, SPAN_MS, Result, learn
@@ -20,7 +20,7 @@ from sinks.tables import LAST_MS
 from watchfloor import attendance_files as files
 from watchfloor.commands.db import ask, open_store
 from watchfloor.commands.replay import Time
-from watchfloor.registry import in_words, open_registry, open_signer
+from watchfloor.registry import in_words, open_registry, open_signer, publish
 from watchfloor.settings import Settings
 
 TOO_FEW = 3
@@ -95,10 +95,7 @@ def fraud(
     removed: list[str] = []
     if registry is not None and signer is not None:
         with in_words():
-            registry.publish(manifest, artifact.pack(result.scorer), signer)
-            # What cannot be used later is better found now.
-            unpack(registry.load(manifest.place, manifest.version))
-            removed = registry.prune(manifest.place)
+            removed = publish(registry, signer, manifest, artifact.pack(result.scorer))
     about = manifest.about()
     named = {name: about[name] for name in ("model", "tenant", "version", "feature_set", "training", "metrics")}
     if as_json:
