@@ -24,7 +24,7 @@ from models.metrics import NAMES
 DOCUMENT = Path(__file__).parents[1] / "docs" / "detectors.md"
 SEED = 1
 SHIPPED = "shipped: what stands out, limits, silence"
-FOREST = f"isolation forest alone, p of {FOREST_P} (not shipped yet)"
+FOREST = f"isolation forest alone, p of {FOREST_P} (shipped as evidence only)"
 JUMPS = ("spike", "level shift", "correlated")
 
 BUDGET = SETTINGS["alert_budget"].default
