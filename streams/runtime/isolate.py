@@ -8,6 +8,8 @@ from streams.runtime.errors import PoisonFloodError
 T = TypeVar("T")
 
 POISON_LIMIT = 10
+AHEAD = 10
+"""Records after a bad one that are looked at once the limit is reached: a bug hits them, too."""
 
 
 def halves(records: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
@@ -16,6 +18,11 @@ def halves(records: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
         raise ValueError("one record cannot be cut in halves")
     middle = len(records) // 2
     return records[:middle], records[middle:]
+
+
+def ahead(rest: Sequence[T], after: Sequence[T]) -> Sequence[T]:
+    """The next records: the first of those that are left of a frame, and of what comes after it."""
+    return (*rest[:AHEAD], *after)[:AHEAD]
 
 
 class PoisonCounter:
@@ -34,16 +41,32 @@ class PoisonCounter:
         if not last_refused:
             self.streak = 0
 
-    def timer_failed(self, place: int, refused: dict[int, Exception], error: Exception) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether the next failure is taken for a bug, unless some record after it passes."""
+        return self.streak >= self.limit
+
+    def timer_failed(
+        self, place: int, refused: dict[int, Exception], error: Exception, *, others_pass: bool = False
+    ) -> None:
         """A timer made the agent raise; `place` and `refused` are those of the frame's timeline. Raises as `failed`."""
         if place > 0 and place - 1 not in refused:
             self.streak = 0
-        self.failed(error)
+        self.failed(error, others_pass=others_pass)
         refused[place] = error
 
-    def failed(self, error: BaseException) -> None:
-        """A record that is alone in its frame made the agent raise. Raises PoisonFloodError past the limit."""
-        if self.streak >= self.limit:
+    def failed(self, error: BaseException, *, others_pass: bool = False) -> None:
+        """A record that is alone in its frame made the agent raise.
+
+        Args:
+            error: what it raised.
+            others_pass: whether one of the next AHEAD records would pass: then this one is bad by itself.
+        Raises:
+            PoisonFloodError: past the limit.
+        """
+        if self.full:
+            if others_pass:
+                return
             raise PoisonFloodError(
                 f"{self.streak + 1} records in a row made the agent raise, the last with "
                 f"{type(error).__name__}: {error}"

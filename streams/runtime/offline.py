@@ -15,7 +15,7 @@ from streams.runtime.control import Control
 from streams.runtime.errors import Halt
 from streams.runtime.formats import level
 from streams.runtime.frame import Frame, InputRecord, Record, Row, order
-from streams.runtime.isolate import PoisonCounter, halves
+from streams.runtime.isolate import AHEAD, PoisonCounter, ahead, halves
 from streams.runtime.mark import NO_CLOCK
 from streams.runtime.state import Store
 
@@ -98,29 +98,58 @@ def run(
         stored = outcome.state
         outcome.store.apply(agent.formats.renewed(agent.formats.old(stored), stored))
 
-    def process(records: Sequence[Record], tick: int | None = None) -> None:
+    source, peeked = iter(records), list[Record]()
+
+    def following(many: int) -> list[Record]:
+        """The next records, which stay where they are."""
+        peeked.extend(islice(source, max(0, many - len(peeked))))
+        return peeked[:many]
+
+    def made(records: Sequence[Record], tick: int | None, refused: dict[int, Exception]) -> Frame:
+        return Frame(agent, partition, records, outcome.store, outcome.clock, counts, prefix, tick, refused, control)
+
+    def passes(record: Record) -> bool:
+        """Whether the agent takes a record by itself; nothing of it is kept."""
+        refused: dict[int, Exception] = {}
+        while True:
+            frame = made([record], None, refused)
+            try:
+                frame.run()
+            except Halt:
+                raise
+            except Exception as error:  # noqa: BLE001 - what is wrong with it is told when it is its turn
+                if frame.firing is None:
+                    return False
+                refused[frame.given - 1] = error
+            else:
+                return bool(frame.records)
+
+    def others_pass(after: Sequence[Record]) -> bool:
+        return outcome.poison.full and any(map(passes, ahead(after, following(AHEAD))))
+
+    def process(records: Sequence[Record], tick: int | None = None, after: Sequence[Record] = ()) -> None:
         streak = outcome.poison.streak
         refused: dict[int, Exception] = {}
         while True:
-            frame = Frame(
-                agent, partition, records, outcome.store, outcome.clock, counts, prefix, tick, refused, control
-            )
+            frame = made(records, tick, refused)
             try:
                 frame.run()
             except Halt:
                 raise
             except Exception as error:
                 if frame.firing is not None:
-                    outcome.poison.timer_failed(frame.given - 1, refused, error)
+                    spared = others_pass(ahead(records, after))
+                    outcome.poison.timer_failed(frame.given - 1, refused, error, others_pass=spared)
                     continue
                 if len(records) > 1:
                     outcome.poison.streak = streak  # the halves meet the timers again
-                    for half in halves(records):
-                        process(half)
+                    first, second = halves(records)
+                    process(first, after=ahead(second, after))
+                    process(second, after=after)
                     return
                 if not records:
                     raise
-                outcome.poison.failed(error)
+                outcome.poison.failed(error, others_pass=others_pass(after))
                 frame = Frame(agent, partition, records, outcome.store, outcome.clock, counts, prefix)
                 frame.reject(records[0], type(error).__name__, str(error))
             else:
@@ -128,8 +157,8 @@ def run(
             break
         outcome.take(frame, len(records))
 
-    source = iter(records)
-    while waiting := list(islice(source, cuts())):
+    while waiting := following(cuts()):
+        del peeked[: len(waiting)]
         process(waiting)
     if tick is not None:
         process((), tick)

@@ -18,7 +18,7 @@ from streams.runtime.formats import finalised, level
 from streams.runtime.frame import Frame, InputRecord, Record, RefusedTimers, Row
 from streams.runtime.idle import IdleClock
 from streams.runtime.inputs import MAX_RECORDS, Input, merged
-from streams.runtime.isolate import PoisonCounter, halves
+from streams.runtime.isolate import PoisonCounter, ahead, halves
 from streams.runtime.mark import MARK_KEY, Mark
 from streams.runtime.restore import Restored, restore
 from streams.runtime.state import Store
@@ -381,8 +381,13 @@ class Partition:
         finally:
             engine.metrics.paused.remove(*place)
 
-    async def _process(self, records: Sequence[Record], control: Control, tick: int | None = None) -> None:
-        """Run a frame and commit it; without the timers that make the agent raise, or its halves one by one."""
+    async def _process(
+        self, records: Sequence[Record], control: Control, tick: int | None = None, after: Sequence[Record] = ()
+    ) -> None:
+        """Run a frame and commit it; without the timers that make the agent raise, or its halves one by one.
+
+        `after`: the next records that wait behind it.
+        """
         streak = self.poison.streak
         refused: dict[int, Exception] = {}
         while True:
@@ -396,22 +401,41 @@ class Partition:
             self.engine.metrics.body_errors.labels(self.agent.name).inc()
             if frame.firing is None:
                 break
-            self.poison.timer_failed(frame.given - 1, refused, error)
+            others_pass = self.poison.full and await self._pass(ahead(records, after), control)
+            self.poison.timer_failed(frame.given - 1, refused, error, others_pass=others_pass)
         if error is None:
             self.poison.passed(frame.given - 1 in refused)
             self._adapt(len(records), time.perf_counter() - started)
         elif len(records) > 1:
             self.poison.streak = streak  # the halves meet the timers again
-            for half in halves(records):
-                await self._process(half, control)
+            first, second = halves(records)
+            await self._process(first, control, after=ahead(second, after))
+            await self._process(second, control, after=after)
             return
         elif records:
-            self.poison.failed(error)
+            others_pass = self.poison.full and await self._pass(after, control)
+            self.poison.failed(error, others_pass=others_pass)
             frame = self._frame(records, control)
             frame.reject(records[0], type(error).__name__, str(error))
         else:
             raise error
         await self._commit(frame, records)
+
+    async def _pass(self, records: Sequence[Record], control: Control) -> bool:
+        """Whether the agent takes one of these records, each by itself; nothing of it is kept."""
+        for record in records:
+            refused: dict[int, Exception] = {}
+            while True:
+                frame = self._frame([record], control, None, refused)
+                error = await self._deliver(frame)
+                if isinstance(error, Halt):
+                    raise error
+                if error is None or frame.firing is None:
+                    break
+                refused[frame.given - 1] = error
+            if error is None and frame.records:
+                return True
+        return False
 
     def _frame(
         self,

@@ -91,6 +91,20 @@ async def test_a_bug_stops_the_partition_and_a_release_without_it_goes_on(lab: L
     assert len(lab.rows(OUTPUT.name)) == 30
 
 
+async def test_many_bad_records_in_a_row_stop_nothing_for_good(lab: Lab) -> None:
+    """Good ones that come after them show that it is no bug."""
+    lab.create_all()
+    bad = POISON_LIMIT + 2
+    lab.write(TOPIC.name, records(sample(n, POISON) for n in range(bad)))
+    async with lab.running() as engine:
+        await eventually(lambda: halted(engine), "the halt")
+        lab.write(TOPIC.name, records(sample(n) for n in range(bad, bad + 5)))
+        await processed(engine, bad + 5)
+    lab.check()
+    assert len(lab.rows("dead-letters")) == bad
+    assert len(lab.rows(OUTPUT.name)) == 5
+
+
 def mended() -> Agent:
     """The agent, for which no record is poison."""
 

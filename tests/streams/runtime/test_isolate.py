@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas import topics
 from streams.runtime.errors import Halt, PoisonFloodError
 from streams.runtime.frame import InputRecord
-from streams.runtime.isolate import POISON_LIMIT, PoisonCounter, halves
+from streams.runtime.isolate import AHEAD, POISON_LIMIT, PoisonCounter, ahead, halves
 from streams.runtime.offline import Outcome, run
 from tests.streams.runtime.tally import OUTPUT, POISON, records, sample, tally
 
@@ -19,11 +19,11 @@ def pattern(poison: Sequence[bool]) -> list[InputRecord]:
 
 
 def flooded(poison: Sequence[bool]) -> int | None:
-    """Where a run of poison becomes too long; None when it never does."""
+    """Where a run of poison becomes too long and nothing soon after it is good; None when that is nowhere."""
     streak = 0
     for place, bad in enumerate(poison):
         streak = streak + 1 if bad else 0
-        if streak > POISON_LIMIT:
+        if streak > POISON_LIMIT and all(poison[place + 1 : place + 1 + AHEAD]):
             return place
     return None
 
@@ -40,7 +40,14 @@ def test_halves_are_the_whole_in_order(frame: list[int]) -> None:
     assert second
 
 
-@given(st.lists(st.booleans() | st.just(True), max_size=60), st.integers(1, 70))
+@given(st.lists(st.integers()), st.lists(st.integers()))
+def test_what_is_ahead_is_the_next_few_in_order(rest: list[int], after: list[int]) -> None:
+    assert [*ahead(rest, after)] == [*rest, *after][:AHEAD]
+
+
+@given(st.lists(st.booleans() | st.just(True) | st.just(True), max_size=60), st.integers(1, 70))
+@example([True] * (POISON_LIMIT + 1) + [False], 3)
+@example([True] * 30 + [False] + [True] * 30, 7)
 def test_exactly_the_poison_is_taken_out(poison: list[bool], size: int) -> None:
     outcome = Outcome()
     flood = flooded(poison)
@@ -66,6 +73,7 @@ def test_the_limit_counts_records_in_a_row() -> None:
     counter.passed()
     counter.failed(error)
     counter.failed(error)
+    counter.failed(error, others_pass=True)
     with pytest.raises(PoisonFloodError, match=r"3 records in a row .* ValueError: odd") as flood:
         counter.failed(error)
     assert flood.value.__cause__ is error
