@@ -5,8 +5,9 @@ from math import nan
 from typing import Any
 
 from models.control import DEFAULTS, STATE_LEVEL
-from models.decisions import ALERT, CLEAR, DECISIONS, TICKET
+from models.decisions import ALERT, DECISIONS, TICKET
 from models.fraud.artifact import NAME
+from models.fraud.audit import DRAWN, drawn
 from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.features import LARGEST
 from models.fraud.person import pack_head, unpack_head
@@ -14,7 +15,7 @@ from models.fraud.references import References
 from models.fraud.vectors import Case, People, case_of, vectors
 from models.identity import prediction_id
 from schemas import topics
-from streams.fraud_review import candidate, ticket
+from streams.fraud_review import audit, candidate, ticket
 from streams.fraud_scoring import SETS, Asked, Said, score
 from streams.references import references
 from streams.runtime import Agent, Control, Frame, Part
@@ -57,21 +58,33 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
     cases = [case(event, known(control)) for event in events]
     table = vectors(cases, people)
     said = score(control, models, [Asked(event["tenant_id"], event["published_at"]) for event in events], table)
+    made = [
+        prediction(each, row, answer, control.offset)
+        for each, row, answer in zip(cases, table.tolist(), said, strict=True)
+    ]
+    tickets = []
+    for event, answer, each in zip(events, said, made, strict=True):
+        if answer.audit and drawn(each["prediction_id"], answer.audit):
+            each["detail"] = {**each["detail"], DRAWN: 1.0}
+            tickets.append(audit(event, answer))
+        elif answer.decision == DECISIONS[TICKET] and not observed(event, control):
+            tickets.append(ticket(event, answer))
+    frame.send(topics.PREDICTIONS_FRAUD, made)
     frame.send(
-        topics.PREDICTIONS_FRAUD,
+        topics.ALERTS_CANDIDATES,
         [
-            prediction(each, row, answer, control.offset)
-            for each, row, answer in zip(cases, table.tolist(), said, strict=True)
+            candidate(event, answer)
+            for event, answer in zip(events, said, strict=True)
+            if answer.decision == DECISIONS[ALERT] and not observed(event, control)
         ],
     )
-    acting = [
-        (event, answer)
-        for event, answer in zip(events, said, strict=True)
-        if answer.decision != DECISIONS[CLEAR]
-        and not control.get(FLAGS, event["tenant_id"], "observe_only", event["published_at"])
-    ]
-    frame.send(topics.ALERTS_CANDIDATES, [candidate(*each) for each in acting if each[1].decision == DECISIONS[ALERT]])
-    frame.send(topics.TICKETS_CANDIDATES, [ticket(*each) for each in acting if each[1].decision == DECISIONS[TICKET]])
+    frame.send(topics.TICKETS_CANDIDATES, tickets)
+
+
+def observed(event: Event, control: Control) -> bool:
+    """Whether the tenant only observes: nothing acts on the event."""
+    found: bool = control.get(FLAGS, event["tenant_id"], "observe_only", event["published_at"])
+    return found
 
 
 def case(event: Event, sites: References) -> Case:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import LEVELS
-from models.decisions import CRITICAL, DECISIONS, HEURISTIC_CUTS, RISKS, TICKET, Cuts, Policy, decide
-from models.fraud import heuristic
+from models.decisions import CLEAR, CRITICAL, DECISIONS, HEURISTIC_CUTS, RISKS, TICKET, Cuts, Policy, decide
+from models.fraud import audit, heuristic, rules
 from models.fraud import policy as settings
 from models.fraud.artifact import NAME, FraudModel
 from models.registry.activation import Post
@@ -23,7 +23,6 @@ Rows = list[int]
 
 POST = Post(NAME)
 THRESHOLDS = topics.CONTROL_THRESHOLDS.name
-BY_RULE = Policy(HEURISTIC_CUTS)
 LABELS = ("genuine", "fraud")
 """As label sets name them."""
 
@@ -36,11 +35,13 @@ class Said(NamedTuple):
     Attributes:
         fields: of the prediction record.
         risk, decision: in words.
+        audit: how likely the random audit draws it, 0 to 1; 0 unless it is cleared.
     """
 
     fields: Mapping[str, Any]
     risk: str
     decision: str
+    audit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +74,25 @@ def _groups(control: Control, models: Models, asked: Sequence[Asked]) -> Iterabl
 
 def policy_of(control: Control, served: Serving, tenant: str, time: int) -> Policy:
     """What a tenant lets what serves it do, at a record timestamp (epoch milliseconds)."""
+    # Nobody is asked to look where the tenant only observes, and by no ticket while these are stopped.
+    stopped = control.get(FLAGS, tenant, "stop_automatic", time)
+    silent = stopped or control.get(FLAGS, tenant, "observe_only", time)
+    share = 0.0 if silent else control.get(THRESHOLDS, tenant, settings.AUDIT, time)
+    travel = control.get(THRESHOLDS, tenant, settings.TRAVEL, time)
     if served.model is None or served.place is None:
-        return BY_RULE
+        return _policy(HEURISTIC_CUTS, None, False, share, travel)
     # Most tenants have set neither; `find` does without the default, which says nothing.
     own = control.find(THRESHOLDS, tenant, settings.CUTS, time)
     proof = control.find(MODELS, tenant, settings.CERTIFICATE, time)
     since = None if proof is None else settings.certified(proof[1].value, served.place, served.version)
-    auto = (
-        since is not None
-        and control.get(FLAGS, tenant, "auto_ticket", time)
-        and not control.get(FLAGS, tenant, "stop_automatic", time)
-    )
-    return _policy(served.model.scorer.cuts if own is None else settings.cuts(own[1].value), since, auto)
+    auto = since is not None and not stopped and control.get(FLAGS, tenant, "auto_ticket", time)
+    cuts = served.model.scorer.cuts if own is None else settings.cuts(own[1].value)
+    return _policy(cuts, since, auto, share, travel)
 
 
 @lru_cache
-def _policy(cuts: Cuts, since: float | None, auto: bool) -> Policy:
-    return Policy(cuts, auto_ticket=auto, certified=since)
+def _policy(cuts: Cuts, since: float | None, auto: bool, share: float, travel: float) -> Policy:
+    return Policy(cuts, auto_ticket=auto, certified=since, audit=share, travel=travel)
 
 
 def answers(served: Serving, policy: Policy, table: Floats) -> list[Said]:
@@ -100,7 +103,7 @@ def answers(served: Serving, policy: Policy, table: Floats) -> list[Said]:
 def _rule(served: Serving, policy: Policy, table: Floats) -> list[Said]:
     probability = heuristic.probabilities(table)
     common = {"model_version": heuristic.VERSION, "calibration_version": "none", "fallback_reason": served.refused}
-    return _said(common, policy, probability, None, {})
+    return _said(common, policy, table, probability, None, {})
 
 
 def _model(served: Serving, policy: Policy, model: FraudModel, table: Floats) -> list[Said]:
@@ -119,32 +122,39 @@ def _model(served: Serving, policy: Policy, model: FraudModel, table: Floats) ->
         "calibration_version": calibration,
         "fallback_reason": served.refused,
     }
-    said = _said(common, policy, scored.probability, scored.interval, more)
+    said = _said(common, policy, table, scored.probability, scored.interval, more)
     return [_explained(each, model, table[row]) for row, each in enumerate(said)]
 
 
 def _said(
     common: Mapping[str, Any],
     policy: Policy,
+    table: Floats,
     probability: Floats,
     interval: tuple[Floats, Floats] | None,
     more: Mapping[str, Sequence[Any]],
 ) -> list[Said]:
-    decided, cuts = decide(policy, probability, interval), policy.cuts
+    travelled, cuts = rules.impossible_travel(table, policy.travel), policy.cuts
+    decided = decide(policy, probability, interval, rules.demanded(travelled))
     detail = {"cut_medium": cuts.medium, "cut_high": cuts.high, "cut_critical": cuts.critical}
+    cleared = detail | {audit.PROPENSITY: policy.audit} if policy.audit else detail
     out = []
     for row, (one, certified) in enumerate(zip(probability.tolist(), decided.certified.tolist(), strict=True)):
         risk, decision = RISKS[decided.risk[row]], DECISIONS[decided.decision[row]]
+        clear = decision == DECISIONS[CLEAR]
         fields = {
             **common,
             "probability": one,
-            "detail": detail,
+            "detail": cleared if clear else detail,
             "risk_level": risk,
             "decision": decision,
             "certified": certified,
         }
         fields |= {name: values[row] for name, values in more.items()}
-        out.append(Said(fields, risk, decision))
+        out.append(Said(fields, risk, decision, policy.audit if clear else 0.0))
+    for row in np.flatnonzero(travelled).tolist():
+        told = {"advice": rules.advice(table[row], policy.travel), "detail": detail | {rules.LIMIT: policy.travel}}
+        out[row] = out[row]._replace(fields={**out[row].fields, **told})
     return out
 
 

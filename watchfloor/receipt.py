@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Cuts, Policy
-from models.fraud import heuristic
+from models.fraud import heuristic, rules
 from models.fraud.artifact import NAME, FraudModel, unpack
 from models.fraud.counterfactual import MISSING, PERSON, TENANT, counterfactual, judge, usual
 from models.fraud.features import FEATURE_SETS, FEATURES, FEATURES_V2, PLACE
@@ -189,7 +189,9 @@ def _counterfactual(store: Store, prediction: dict[str, Any], serving: Serving |
     of_person = usual(receipts.cleared_before(store, prediction, KIND, of_person=True), otherwise=of_tenant)
     others = {PERSON: of_person, TENANT: of_tenant, MISSING: np.full(len(of_tenant), np.nan)}
     cuts = Cuts(**_cuts(prediction))
-    change = counterfactual(vector_of(prediction), others, judge(serving.model, cuts))
+    # Told of those alone whose travel was impossible: less of a change makes it possible.
+    travel = prediction["detail"].get(rules.LIMIT, np.inf)
+    change = counterfactual(vector_of(prediction), others, judge(serving.model, cuts, travel))
     if change is None:
         return {"found": False}
     return {
