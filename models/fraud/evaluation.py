@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.classifiers import Boosting, Examples, Plan, Regression, TooFewLabels, train
 from models.classifiers.examples import DAY_MS, Floats
 from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Codes, Cuts, Decided, Policy
-from models.evaluation import Answers, audited_recall, report
+from models.evaluation import Answers, Stratum, audited_recall, report
 from models.evaluation.measures import brier, confusion, exact_interval, ranking
 from models.fraud import heuristic, rules
 from models.fraud.features import FEATURE_SETS
@@ -169,9 +169,8 @@ def judge(entry: Entry, labels: Labels, seed: int = 0) -> dict[str, Any]:
     cleared = entry.decided.decision[rows] == CLEAR
     drawn = np.random.default_rng(seed).random(len(rows)) < AUDITED
     audited = cleared & drawn
-    audit = audited_recall(
-        int(truth[~cleared].sum()), int(cleared.sum()), int(audited.sum()), int((truth & audited).sum())
-    )
+    stratum = Stratum(int(cleared.sum()), int(audited.sum()), int((truth & audited).sum()))
+    audit = audited_recall(int(truth[~cleared].sum()), [stratum])
     return {
         **head,
         **report(truth, _some(entry.answers, rows), entry.policy),
