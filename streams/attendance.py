@@ -10,7 +10,6 @@ from models.fraud.artifact import NAME
 from models.fraud.audit import DRAWN, drawn
 from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.features import LARGEST
-from models.fraud.person import pack_head, unpack_head
 from models.fraud.references import References
 from models.fraud.vectors import Case, People, case_of, vectors
 from models.identity import prediction_id
@@ -25,7 +24,7 @@ SLOT = "champion"
 FLAGS = topics.CONTROL_FLAGS.name
 MOST_REASON = 1000
 
-HEAD = Part("head", version=1, pack=pack_head, unpack=unpack_head)
+HEAD = Part("head", version=1, pack=bytes, unpack=bytes)
 DAYS = Part("days", version=1, pack=bytes, unpack=bytes)
 PLACES = Part("places", version=1, pack=bytes, unpack=bytes)
 """The parts of a person; see models.fraud.person."""
