@@ -85,7 +85,7 @@ def replay(settings: Settings, prediction: Record) -> Replayed:
         for serving in _servings(settings, prediction):
             if serving.model is not None and len(serving.model.features) > len(names):
                 return Replayed(None, f"{prediction['feature_set']} lacks features of the model")
-            (said,) = answers(serving, policy, vector_of(prediction)[None, :])
+            said = answers(serving, policy, vector_of(prediction)[None, :]).said(0)
             pairs = {name: (_plain(prediction[name]), _plain(said.fields.get(name))) for name in SCORE}
             found = Replayed(serving, None, {name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
             if not found.differing:

@@ -5,7 +5,7 @@ The sums are XGBoost's own to the last bit: 32-bit floats, first the base, then 
 trees. See models.classifiers.boosted.
 """
 
-from libc.math cimport INFINITY, NAN, fabs
+from libc.math cimport NAN, fabs, logf
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 
@@ -35,7 +35,7 @@ cdef class Trees:
     Args:
         trees: of each tree (left, right, feature, limit, default_left), one entry for each node; a leaf has -1 for a
             child and its value for a limit. They must be trees: nobody looks again.
-        base: the margin before the first tree.
+        prior: the probability before the first tree.
         features: in a row.
     """
 
@@ -45,14 +45,16 @@ cdef class Trees:
     cdef int count, features
     cdef float base
 
-    def __cinit__(self, list trees, float base, int features):
+    def __cinit__(self, list trees, float prior, int features):
         cdef Py_ssize_t whole = sum([len(each[0]) for each in trees]), at = 0, start, number, node
         cdef int32_t[::1] left, right, feature
         cdef float[::1] limit
         cdef unsigned char[::1] default
         cdef list row, below
         self.count = len(trees)
-        self.features, self.base = features, base
+        self.features = features
+        # As the library computes it; numpy's logarithm of 32 bits is another.
+        self.base = -logf(<float>1.0 / prior - <float>1.0)
         self.nodes = <Node*>malloc(max(1, whole) * sizeof(Node))
         self.leaves = <float*>malloc(max(1, whole) * sizeof(float))
         self.trees = <Tree*>malloc(max(1, self.count) * sizeof(Tree))

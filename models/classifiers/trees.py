@@ -59,8 +59,6 @@ def base_score(learner: Any) -> np.float32:
 
 
 def _layout(learner: Any) -> tuple[list[tuple[Any, ...]], float, int]:
-    # In 32 bits, as the library computes it.
-    base = -np.log(np.float32(1.0) / base_score(learner) - np.float32(1.0))
     trees = [
         (
             np.array(tree["left_children"], dtype=np.int32),
@@ -71,7 +69,7 @@ def _layout(learner: Any) -> tuple[list[tuple[Any, ...]], float, int]:
         )
         for tree in learner["gradient_booster"]["model"]["trees"]
     ]
-    return trees, float(base), int(learner["learner_model_param"]["num_feature"])
+    return trees, float(base_score(learner)), int(learner["learner_model_param"]["num_feature"])
 
 
 def _probes(features: int) -> Floats:
