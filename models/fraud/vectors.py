@@ -63,7 +63,7 @@ class Memory(dict[bytes, Any]):
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What is remembered of everybody, in the three parts of `models.fraud.person`, as bytes; by the key of a person."""
+    """What is remembered of everybody, in the three parts of `models.fraud.person` as bytes, by key."""
 
     heads: MutableMapping[bytes, bytes | None] = field(default_factory=Memory)
     days: MutableMapping[bytes, bytes | None] = field(default_factory=Memory)
