@@ -42,5 +42,5 @@ lock: setup ## pin the newest versions of all dependencies in requirements.lock
 
 clean: ## remove what set-up, tests and instances made here
 	rm -rf .venv .watchfloor build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .setup.lock
-	find schemas streams sinks -name '_compiled*.so' -exec rm -f {} +
+	find schemas models streams sinks -name '_compiled*.so' -exec rm -f {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

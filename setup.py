@@ -11,12 +11,15 @@ else:
 
     sources = {
         "schemas._compiled": "schemas/_compiled.pyx",
+        "models.classifiers._compiled": "models/classifiers/_compiled.pyx",
+        "models.fraud._compiled": "models/fraud/_compiled.pyx",
         "streams.runtime._compiled": "streams/runtime/_compiled.pyx",
         "sinks._compiled": "sinks/_compiled.pyx",
     }
     EXTENSIONS = cythonize(
         [
-            Extension(name, [path], optional=True, extra_compile_args=["-O3"])
+            # No fused sums: every machine, and the plain twins, must compute the same bits.
+            Extension(name, [path], optional=True, extra_compile_args=["-O3", "-ffp-contract=off"])
             for name, path in sources.items()
             if Path(path).exists()
         ],

@@ -161,12 +161,12 @@ fi
 
 # ---- Watchfloor itself, with compiled codecs where a compiler is -------------------------------------------
 
-sources=$(find schemas streams sinks -name '*.pyx' | LC_ALL=C sort)
+sources=$(find schemas models streams sinks -name '*.pyx' | LC_ALL=C sort)
 # shellcheck disable=SC2086 # a list of files
 wanted=$(digest pyproject.toml setup.py $sources)
 if ! done_already build "$wanted"; then
     say "building and installing Watchfloor in place"
-    find schemas streams sinks -name '_compiled*.so' -exec rm -f {} +
+    find schemas models streams sinks -name '_compiled*.so' -exec rm -f {} +
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . \
         >.venv/build.log 2>&1 || { cat .venv/build.log; exit 1; }
     for source in $sources; do

@@ -13,7 +13,7 @@ from typing import Any
 from models import attendance
 from models.anomaly import DETECTORS
 from models.anomaly.budget import NOTHING, ORDER
-from models.fraud import policy
+from models.fraud import policy, rules
 from models.fraud.references import CALENDAR, ROSTER, SITE
 from models.identity import TENANT, name_fault
 from models.registry import activation
@@ -268,6 +268,23 @@ SETTINGS: dict[str, Setting] = {
             "of those of the trained model that serves; the heuristic keeps its own.",
             pattern=re.compile(f"{SHARE}/{SHARE}/{SHARE}"),
             wrong=policy.cuts_fault,
+        ),
+        Setting(
+            policy.AUDIT,
+            topics.CONTROL_THRESHOLDS.name,
+            policy.AUDITED,
+            "Share of the cleared check-ins that is drawn at random for supervisors; 0 for no audit.",
+            low=0.0,
+            high=1.0,
+        ),
+        Setting(
+            policy.TRAVEL,
+            topics.CONTROL_THRESHOLDS.name,
+            rules.TRAVEL_KMH,
+            "Faster travel between two good fixes is impossible, and at least HIGH, whatever the score says.",
+            low=100.0,
+            high=1_000_000.0,
+            unit="km/h",
         ),
         Setting(
             policy.CERTIFICATE,

@@ -67,6 +67,8 @@ class Policy:
         narrow: an interval is narrow when it is less wide than this.
         auto_ticket: whether tickets may be opened without a person (the flag; off while `stop_automatic` is on).
         certified: the p0 from which a certificate in force says that tickets are right; None without one.
+        audit: the share of what is cleared that is drawn at random for a person to look at; 0 to 1.
+        travel: speed (km/h) from which travel is impossible, for models that know of any.
     """
 
     cuts: Cuts
@@ -75,6 +77,8 @@ class Policy:
     narrow: float = 0.2
     auto_ticket: bool = False
     certified: float | None = None
+    audit: float = 0.0
+    travel: float = np.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)

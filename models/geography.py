@@ -12,7 +12,8 @@ def distance_m(latitude: float, longitude: float, other_latitude: float, other_l
     >>> round(distance_m(52.5, 13.4, 52.5, 13.5))
     6769
     """
-    north = radians(other_latitude - latitude) / 2
-    east = radians(other_longitude - longitude) / 2
-    share = sin(north) ** 2 + cos(radians(latitude)) * cos(radians(other_latitude)) * sin(east) ** 2
+    north = sin(radians(other_latitude - latitude) / 2)
+    east = sin(radians(other_longitude - longitude) / 2)
+    # Products and not powers, which C may compute in another way.
+    share = north * north + cos(radians(latitude)) * cos(radians(other_latitude)) * (east * east)
     return 2 * EARTH_M * asin(min(1.0, sqrt(share)))

@@ -1,6 +1,8 @@
 """Identities: what a name may be, and ids derived from what a thing is about, so that a replay computes the same."""
 
 import re
+from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -17,17 +19,33 @@ def uuid_text(digest: blake2b) -> str:
 
 def derived_id(*parts: str) -> str:
     """UUID from blake2b-128 over the parts, each led by its length (4 bytes, big-endian; UTF-8)."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        raw = part.encode()
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    return uuid_text(digest)
+    return uuid_text(_digest(parts))
 
 
 def prediction_id(tenant: str, model: str, slot: str, event_id: str) -> str:
     """Identity of one model version's score of one event in one slot (champion, shadow:NAME, ...)."""
-    return derived_id(tenant, model, slot, event_id)
+    digest = _begun(tenant, model, slot).copy()
+    digest.update(_led(event_id))
+    return uuid_text(digest)
+
+
+@lru_cache(4096)
+def _begun(*parts: str) -> blake2b:
+    """The digest over what many ids begin with; to be copied."""
+    return _digest(parts)
+
+
+def _digest(parts: Iterable[str]) -> blake2b:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(_led(part))
+    return digest
+
+
+def _led(part: str) -> bytes:
+    """A part after its length."""
+    raw = part.encode()
+    return len(raw).to_bytes(4, "big") + raw
 
 
 def name_fault(name: str, limit: int) -> str | None:

@@ -5,9 +5,12 @@ from models.attendance import FRAUD, GENUINE
 
 FRAUD_MODEL = "fraud"
 
+DECISION, AUDIT = PURPOSES = ("decision", "audit")
+"""Why there is a ticket: frauds were decided tickets, or a random audit drew an event that was cleared."""
+
 TOGETHER_MS = DAY_MS
-"""An event adds to a ticket of its subject that is not closed, if so long at most lies between it and the ticket's
-first event, to either side."""
+"""An event that was decided a ticket adds to such a ticket of its subject that is not closed, if so long at most lies
+between it and the ticket's first event, to either side. One that the audit drew has a ticket of its own."""
 MOST_EVENTS = 100
 """So many events of a ticket; a further one opens another."""
 KEPT_MS = 31 * DAY_MS

@@ -20,6 +20,9 @@ from cpython.unicode cimport PyUnicode_Check, PyUnicode_DecodeUTF8
 from libc.math cimport isinf
 from libc.string cimport memcmp, memcpy
 
+import numpy
+
+from schemas import columns as columns_of
 from schemas import walk
 from schemas.avro import DecodeError
 
@@ -145,6 +148,80 @@ cdef class Codec:
             except DecodeError as error:
                 values.append(error)
         return values
+
+    def encode_columns(self, common, columns):
+        """What `encode` gives of each record of a table; see schemas.columns."""
+        cdef char small[4096]
+        cdef Buffer out
+        cdef Py_ssize_t row, rows = columns_of.count(columns)
+        cdef list steps, found = []
+        cdef Step step
+        out.data = small
+        out.size = sizeof(small)
+        out.used = 0
+        out.small = small
+        try:
+            steps = self.steps(common, columns, &out)
+            for row in range(rows):
+                out.used = 0
+                for step in steps:
+                    if step.table is not None:
+                        write_numbers(step.type, step.table, row, &out)
+                    elif step.column is not None:
+                        write(step.type, step.column[row], &out)
+                    else:
+                        put(&out, PyBytes_AS_STRING(step.raw), PyBytes_GET_SIZE(step.raw))
+                found.append(PyBytes_FromStringAndSize(out.data, out.used))
+            return found
+        except (GiveUp, UnicodeEncodeError, OverflowError, IndexError):
+            pass
+        finally:
+            if out.data != small:
+                PyMem_Free(out.data)
+        return [self.encode(record) for record in columns_of.records(common, columns)]
+
+    cdef list steps(self, common, columns, Buffer* out):
+        """How a record is put together: what is the same for all of them is encoded now."""
+        cdef Type t = self.type, part
+        cdef Py_ssize_t i
+        cdef list steps = []
+        if t.kind != RECORD or not common.keys().isdisjoint(columns):
+            raise GiveUp
+        put(out, PyBytes_AS_STRING(self.header), PyBytes_GET_SIZE(self.header))
+        for i in range(t.count):
+            name, part = t.names[i], <Type>t.part[i]
+            if name in columns:
+                steps.append(Step(raw=PyBytes_FromStringAndSize(out.data, out.used)))
+                out.used = 0
+                column = columns[name]
+                if isinstance(column, numpy.ndarray):
+                    steps.append(Step(part, table=column))
+                else:
+                    steps.append(Step(part, column=column))
+            elif name in common:
+                write(part, common[name], out)
+            elif t.defaults[i] is not None:
+                put(out, PyBytes_AS_STRING(t.defaults[i]), PyBytes_GET_SIZE(t.defaults[i]))
+            else:
+                raise GiveUp
+        steps.append(Step(raw=PyBytes_FromStringAndSize(out.data, out.used)))
+        missing = [name for name in t.names if name not in common and name not in columns]
+        if len(common) + len(columns) + len(missing) != t.count:
+            raise GiveUp
+        return steps
+
+
+cdef class Step:
+    """A part of the records of a table: bytes, or a column and its type."""
+
+    cdef Type type
+    cdef bytes raw
+    cdef object column
+    cdef const double[:, :] table
+
+    def __init__(self, type=None, bytes raw=None, column=None, table=None):
+        self.type, self.raw, self.column = type, raw, column
+        self.table = table
 
 
 cdef struct Source:
@@ -444,6 +521,30 @@ cdef int write_array(Type items, object values, Buffer* out) except -1:
             written += 1
         if written != count:
             raise GiveUp
+    return put_unsigned(out, 0)
+
+
+cdef int write_numbers(Type t, const double[:, :] table, Py_ssize_t row, Buffer* out) except -1:
+    """A row of a table as an array of doubles or null."""
+    cdef Type items
+    cdef Py_ssize_t place, count = table.shape[1]
+    cdef double value
+    if t.kind != ARRAY:
+        raise GiveUp
+    items = <Type>t.part[0]
+    if items.kind != UNION or items.branch_of[IS_NONE] < 0 or items.branch_of[IS_FLOAT] < 0:
+        raise GiveUp
+    if (<Type>items.part[items.branch_of[IS_FLOAT]]).kind != DOUBLE:
+        raise GiveUp
+    if count:
+        put_unsigned(out, 2 * <unsigned long long>count)
+        for place in range(count):
+            value = table[row, place]
+            if value != value:
+                put_unsigned(out, 2 * <unsigned long long>items.branch_of[IS_NONE])
+            else:
+                put_unsigned(out, 2 * <unsigned long long>items.branch_of[IS_FLOAT])
+                put(out, &value, 8)
     return put_unsigned(out, 0)
 
 

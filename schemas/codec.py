@@ -4,7 +4,7 @@ Each codec is made for its schema: in C where schemas._compiled was built, else 
 same bytes, values and errors. WATCHFLOOR_PURE=1 forces Python.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from io import BytesIO
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from fastavro.read import SchemaResolutionError
 
 from schemas import generate, versions
 from schemas.avro import DecodeError, EncodeError, SchemaError, UnknownFingerprint
+from schemas.columns import Column
 from schemas.compiled import COMPILED
 from schemas.parse import parse, rabin, stored
 
@@ -43,6 +44,9 @@ class Codec(Protocol):
 
     def decode_many(self, raws: Iterable[bytes], /) -> list[Any]:
         """The value of each, or the DecodeError that says why there is none."""
+
+    def encode_columns(self, common: Mapping[str, Any], columns: Mapping[str, Column], /) -> list[bytes]:
+        """Each record of a table, of which schemas.columns says more. Raises EncodeError as `encode`."""
 
 
 IMPLEMENTATION = "compiled" if COMPILED else "plain"

@@ -5,11 +5,12 @@ one of GIVE_UP), and schemas.walk finishes the work or says what is wrong.
 """
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from schemas import walk
 from schemas.avro import DecodeError, Field, Node, seven_bits, varint
+from schemas.columns import Column, records
 
 GIVE_UP = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, struct.error)
 MISSING = object()
@@ -45,6 +46,11 @@ class Codec:
             except DecodeError as error:
                 values.append(error)
         return values
+
+    def encode_columns(self, common: Mapping[str, Any], columns: Mapping[str, Column]) -> list[bytes]:
+        """What `encode` gives of each record of a table; see schemas.columns."""
+        encode = self.encode
+        return [encode(record) for record in records(common, columns)]
 
 
 class _Lines:

@@ -252,6 +252,7 @@ TICKET_COLUMNS = columns("""
     reason word
     note text?
     assignee text?
+    purpose word
 """)
 TICKETS = Table("tickets", "opened_at", TICKET_COLUMNS)
 TICKET_EVENTS = Table("ticket_events", "opened_at", TICKET_COLUMNS)

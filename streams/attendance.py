@@ -1,21 +1,23 @@
 """The third agent of attendance, keyed by person: features, score, and the prediction record."""
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from math import nan
 from typing import Any
 
 from models.control import DEFAULTS, STATE_LEVEL
-from models.decisions import ALERT, CLEAR, DECISIONS, TICKET
+from models.decisions import CLEAR, DECISIONS, TICKET
 from models.fraud.artifact import NAME
+from models.fraud.audit import DRAWN, drawn
 from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.features import LARGEST
-from models.fraud.person import pack_head, unpack_head
 from models.fraud.references import References
 from models.fraud.vectors import Case, People, case_of, vectors
 from models.identity import prediction_id
 from schemas import topics
-from streams.fraud_review import candidate, ticket
-from streams.fraud_scoring import SETS, Asked, Said, score
+from schemas.columns import Column
+from streams.fraud_review import audit, candidate, ticket
+from streams.fraud_scoring import SETS, Answers, Floats, score
 from streams.references import references
 from streams.runtime import Agent, Control, Frame, Part
 from streams.serving import NO_MODELS, Models
@@ -24,12 +26,15 @@ SLOT = "champion"
 FLAGS = topics.CONTROL_FLAGS.name
 MOST_REASON = 1000
 
-HEAD = Part("head", version=1, pack=pack_head, unpack=unpack_head)
+HEAD = Part("head", version=1, pack=bytes, unpack=bytes)
 DAYS = Part("days", version=1, pack=bytes, unpack=bytes)
 PLACES = Part("places", version=1, pack=bytes, unpack=bytes)
 """The parts of a person; see models.fraud.person."""
 
 Event = dict[str, Any]
+Record = dict[str, Any]
+
+_CLEAR, _TICKET = DECISIONS[CLEAR], DECISIONS[TICKET]
 
 EMPTY: dict[str, Any] = {
     "model": NAME,
@@ -52,29 +57,44 @@ def known(control: Control) -> References:
 
 def process(frame: Frame, models: Models = NO_MODELS) -> None:
     events, control = frame.decode(), frame.control
-    state = frame.state
+    state, sites = frame.state, known(control)
     people = People(state.values(HEAD), state.values(DAYS), state.values(PLACES))
-    cases = [case(event, known(control)) for event in events]
+    keys = [record.key or b"" for record in frame.records]
+    cases = [case(key, event, sites) for key, event in zip(keys, events, strict=True)]
     table = vectors(cases, people)
-    said = score(control, models, [Asked(event["tenant_id"], event["published_at"]) for event in events], table)
-    frame.send(
-        topics.PREDICTIONS_FRAUD,
-        [
-            prediction(each, row, answer, control.offset)
-            for each, row, answer in zip(cases, table.tolist(), said, strict=True)
-        ],
-    )
-    acting = [
-        (event, answer)
-        for event, answer in zip(events, said, strict=True)
-        if answer.decision != DECISIONS[CLEAR]
-        and not control.get(FLAGS, event["tenant_id"], "observe_only", event["published_at"])
-    ]
-    frame.send(topics.ALERTS_CANDIDATES, [candidate(*each) for each in acting if each[1].decision == DECISIONS[ALERT]])
-    frame.send(topics.TICKETS_CANDIDATES, [ticket(*each) for each in acting if each[1].decision == DECISIONS[TICKET]])
+    made = [b""] * len(events)
+    alerts: dict[int, Record] = {}
+    tickets: dict[int, Record] = {}
+    for rows, found in score(control, models, [(each["tenant_id"], each["published_at"]) for each in events], table):
+        batch = [cases[row] for row in rows]
+        ids = [prediction_id(case.event["tenant_id"], NAME, SLOT, case.event["event_id"]) for case in batch]
+        for place, (row, decision) in enumerate(zip(rows, found.decisions, strict=True)):
+            if decision == _CLEAR:
+                if found.audit and drawn(ids[place], found.audit):
+                    details = found.columns["detail"]
+                    details[place] = {**details[place], DRAWN: 1.0}
+                    tickets[row] = audit(events[row], found.said(place))
+            elif observed(events[row], control):
+                continue
+            elif decision == _TICKET:
+                tickets[row] = ticket(events[row], found.said(place))
+            else:
+                alerts[row] = candidate(events[row], found.said(place))
+        for row, raw in zip(rows, predictions(batch, ids, table[rows], found, control.offset), strict=True):
+            made[row] = raw
+    # A prediction has the key of its event.
+    frame.send_rows(topics.PREDICTIONS_FRAUD, list(zip(keys, made, strict=True)))
+    frame.send(topics.ALERTS_CANDIDATES, [alerts[row] for row in sorted(alerts)])
+    frame.send(topics.TICKETS_CANDIDATES, [tickets[row] for row in sorted(tickets)])
 
 
-def case(event: Event, sites: References) -> Case:
+def observed(event: Event, control: Control) -> bool:
+    """Whether the tenant only observes: nothing acts on the event."""
+    found: bool = control.get(FLAGS, event["tenant_id"], "observe_only", event["published_at"])
+    return found
+
+
+def case(key: bytes, event: Event, sites: References) -> Case:
     """An event of attendance.enriched with its site and roster as they stood when it was published."""
     facts = NO_DEVICE
     if event["device_id"] is not None:
@@ -82,27 +102,35 @@ def case(event: Event, sites: References) -> Case:
         facts = DeviceFacts(
             event["accounts_per_device_30d"], event["accounts_on_device_5min"], nan if seconds is None else seconds
         )
-    return case_of(topics.ATTENDANCE_ENRICHED.key_of(event), event, sites, event["published_at"], facts)
+    return case_of(key, event, sites, event["published_at"], facts)
 
 
-def prediction(case: Case, row: list[float], said: Said, offset: int) -> dict[str, Any]:
-    """The prediction record of an event."""
-    event = case.event
-    tenant, event_id = event["tenant_id"], event["event_id"]
-    reasons = [said.fields["fallback_reason"]]
-    if case.site is None:
-        reasons.append(f"site {event['site_id']} is not known: nothing about place and local time could be computed")
-    return EMPTY | {
-        "tenant_id": tenant,
-        "event_id": event_id,
-        "prediction_id": prediction_id(tenant, NAME, SLOT, event_id),
-        "subject": event["person_id"],
-        "event_time": event["occurred_at"],
-        "control_offset": offset,
-        "features": [value if value == value else None for value in row],
-        **said.fields,
-        "fallback_reason": "; ".join(reason for reason in reasons if reason)[:MOST_REASON] or None,
+def predictions(cases: Sequence[Case], ids: list[str], table: Floats, found: Answers, offset: int) -> list[bytes]:
+    """The prediction records of events, encoded: of their vectors (rows, all features), and what was said of them."""
+    events = [case.event for case in cases]
+    columns: dict[str, Column] = {
+        "tenant_id": [event["tenant_id"] for event in events],
+        "prediction_id": ids,
+        "event_id": [event["event_id"] for event in events],
+        "subject": [event["person_id"] for event in events],
+        "event_time": [event["occurred_at"] for event in events],
+        "features": table,
+        **found.columns,
     }
+    common = {**EMPTY, **found.common, "control_offset": offset}
+    if any(case.site is None for case in cases):
+        columns["fallback_reason"] = [_reason(common["fallback_reason"], case) for case in cases]
+    return topics.PREDICTIONS_FRAUD.codec.encode_columns(
+        {name: value for name, value in common.items() if name not in columns}, columns
+    )
+
+
+def _reason(reason: str | None, case: Case) -> str | None:
+    """Why less was said of an event than could have been; None where nothing was missing."""
+    if case.site is not None:
+        return reason
+    unknown = f"site {case.event['site_id']} is not known: nothing about place and local time could be computed"
+    return "; ".join(each for each in (reason, unknown) if each)[:MOST_REASON]
 
 
 def agent(models: Models = NO_MODELS) -> Agent:

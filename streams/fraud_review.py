@@ -1,4 +1,4 @@
-"""Alerts about check-ins that a person should look at, one for each person while it is open, and tickets.
+"""Alerts about check-ins that a person should look at, one for each person while it is open; tickets; the audit.
 
 Nothing clears such an alert: it ends when somebody resolves it, or when nothing has fired for a fortnight
 (models.alerts).
@@ -10,6 +10,7 @@ from typing import Any
 from models import alerts
 from models.fraud.artifact import NAME
 from models.identity import derived_id
+from models.tickets import AUDIT, DECISION
 from streams.fraud_scoring import Said
 
 KIND, METRIC = "fraud_review", "fraud"
@@ -37,7 +38,19 @@ def candidate(event: Mapping[str, Any], said: Said) -> dict[str, Any]:
 
 def ticket(event: Mapping[str, Any], said: Said) -> dict[str, Any]:
     """What the ticket agent is told of an event that was decided a ticket."""
+    return _to_tickets(event, said, DECISION, _summary(event, said.fields))
+
+
+def audit(event: Mapping[str, Any], said: Said) -> dict[str, Any]:
+    """What the ticket agent is told of a cleared event that the audit drew. The score would sway who looks at it."""
+    return _to_tickets(
+        event, said, AUDIT, f"{_what(event)}: cleared, and drawn at random to be looked at"[:MOST_SUMMARY]
+    )
+
+
+def _to_tickets(event: Mapping[str, Any], said: Said, purpose: str, summary: str) -> dict[str, Any]:
     fields = said.fields
+    low, high = fields.get("interval_low"), fields.get("interval_high")
     return {
         "tenant_id": event["tenant_id"],
         "candidate_id": derived_id(event["tenant_id"], NAME, event["event_id"], "ticket"),
@@ -46,17 +59,24 @@ def ticket(event: Mapping[str, Any], said: Said) -> dict[str, Any]:
         "event_id": event["event_id"],
         "event_time": event["occurred_at"],
         "severity": said.risk,
-        **{name: fields[name] for name in ("probability", "interval_low", "interval_high", "model_version")},
-        "summary": _summary(event, fields),
+        "probability": fields["probability"],
+        "interval_low": 0.0 if low is None else low,
+        "interval_high": 1.0 if high is None else high,
+        "model_version": fields["model_version"],
+        "summary": summary,
+        "purpose": purpose,
     }
 
 
 def _summary(event: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
     probability, low, high = (fields.get(name) for name in ("probability", "interval_low", "interval_high"))
     between = "" if low is None else f" ({low:.0%} to {high:.0%})"
-    kind = event["kind"].lower().replace("_", "-")
-    who, where = event["person_id"], event["site_id"]
-    return f"{kind} of {who} at {where}: probability of fraud {probability:.0%}{between}"[:MOST_SUMMARY]
+    also = "; " + fields["advice"] if fields.get("advice") else ""
+    return f"{_what(event)}: probability of fraud {probability:.0%}{between}{also}"[:MOST_SUMMARY]
+
+
+def _what(event: Mapping[str, Any]) -> str:
+    return f"{event['kind'].lower().replace('_', '-')} of {event['person_id']} at {event['site_id']}"
 
 
 def _evidence(fields: Mapping[str, Any]) -> dict[str, float]:

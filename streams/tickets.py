@@ -1,7 +1,7 @@
-"""The ticket agent: events decided tickets and people's commands in, versions of a tenant's tickets out.
+"""The ticket agent: events decided tickets, or drawn for the audit, and people's commands in, tickets out.
 
-It alone says what is a ticket: frauds of one person within a day are one. What a closed ticket says of its events is an
-outcome of each, which labels their predictions. See docs/tickets.md.
+It alone says what is a ticket: frauds of one person within a day are one, an audited event is one by itself. What a
+closed ticket says of its events is an outcome of each, which labels their predictions. See docs/tickets.md.
 """
 
 import json
@@ -18,10 +18,12 @@ from models.identity import derived_id, name_fault
 from models.tickets import (
     ACTIVE,
     BY_PEOPLE,
+    DECISION,
     FRAUD_MODEL,
     KEPT_MS,
     MOST_EVENTS,
     MOVES,
+    PURPOSES,
     RESOLUTIONS,
     TOGETHER_MS,
     ticket_id,
@@ -130,6 +132,8 @@ def fault(candidate: Candidate) -> str | None:
     """What is wrong with a candidate: what was expected and what came; None for a good one."""
     if candidate["model"] != FRAUD_MODEL:
         return f"model must be {FRAUD_MODEL}, not {candidate['model'][:100]!r}"
+    if candidate["purpose"] not in PURPOSES:
+        return f"purpose must be one of {', '.join(PURPOSES)}, not {candidate['purpose'][:100]!r}"
     if candidate["severity"] not in RISKS:
         return f"severity must be one of {', '.join(RISKS)}, not {candidate['severity'][:100]!r}"
     for name in ("probability", "interval_low", "interval_high"):
@@ -146,8 +150,10 @@ def take(desk: Desk, candidate: Candidate) -> None:
     if any(event in each["event_ids"] for each in known):
         return
     for ticket in known:
+        # What closing says of its events must be about an audited one alone.
+        together = ticket["purpose"] == candidate["purpose"] == DECISION
         near = abs(time - ticket["opened_at"]) <= TOGETHER_MS
-        if ticket["state"] in ACTIVE and near and len(ticket["event_ids"]) < MOST_EVENTS:
+        if together and near and ticket["state"] in ACTIVE and len(ticket["event_ids"]) < MOST_EVENTS:
             _add(desk, ticket, candidate)
             return
     tenant, model = candidate["tenant_id"], candidate["model"]
@@ -166,6 +172,7 @@ def take(desk: Desk, candidate: Candidate) -> None:
         "event_ids": [event],
         **{name: candidate[name] for name in EVIDENCE},
         "assignee": None,
+        "purpose": candidate["purpose"],
     }
     names = [each["ticket_id"] for each in known]
     desk.subjects[desk.key, subject.encode()] = [*names, opened["ticket_id"]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Cuts, Policy
-from models.fraud import heuristic
+from models.fraud import heuristic, rules
 from models.fraud.artifact import NAME, FraudModel, unpack
 from models.fraud.counterfactual import MISSING, PERSON, TENANT, counterfactual, judge, usual
 from models.fraud.features import FEATURE_SETS, FEATURES, FEATURES_V2, PLACE
@@ -85,7 +85,7 @@ def replay(settings: Settings, prediction: Record) -> Replayed:
         for serving in _servings(settings, prediction):
             if serving.model is not None and len(serving.model.features) > len(names):
                 return Replayed(None, f"{prediction['feature_set']} lacks features of the model")
-            (said,) = answers(serving, policy, vector_of(prediction)[None, :])
+            said = answers(serving, policy, vector_of(prediction)[None, :]).said(0)
             pairs = {name: (_plain(prediction[name]), _plain(said.fields.get(name))) for name in SCORE}
             found = Replayed(serving, None, {name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
             if not found.differing:
@@ -189,7 +189,9 @@ def _counterfactual(store: Store, prediction: dict[str, Any], serving: Serving |
     of_person = usual(receipts.cleared_before(store, prediction, KIND, of_person=True), otherwise=of_tenant)
     others = {PERSON: of_person, TENANT: of_tenant, MISSING: np.full(len(of_tenant), np.nan)}
     cuts = Cuts(**_cuts(prediction))
-    change = counterfactual(vector_of(prediction), others, judge(serving.model, cuts))
+    # Told of those alone whose travel was impossible: less of a change makes it possible.
+    travel = prediction["detail"].get(rules.LIMIT, np.inf)
+    change = counterfactual(vector_of(prediction), others, judge(serving.model, cuts, travel))
     if change is None:
         return {"found": False}
     return {

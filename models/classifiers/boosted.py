@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from models.classifiers import ubjson
 from models.classifiers.examples import Examples, Floats, known
+from models.classifiers.trees import Trees, base_score
 from models.registry import ArtifactRefused
 
 FILE = "model.ubj"
@@ -66,16 +67,18 @@ class Boosted:
 
     kind: ClassVar[str] = "xgboost"
 
-    def __init__(self, booster: xgboost.Booster) -> None:
+    def __init__(self, booster: xgboost.Booster, stored: Any) -> None:
         booster.set_param({"nthread": 1})
         self._booster = booster
+        self._trees = Trees(booster, stored)
         self.features = int(booster.num_features())
 
     @classmethod
     def fit(cls, examples: Examples, settings: Boosting, seed: int) -> "Boosted":
         """Trees of all examples; the same examples, settings and seed give the same ones."""
         matrix = xgboost.DMatrix(examples.features, label=examples.labels, weight=examples.weights, nthread=1)
-        return cls(xgboost.train(settings.parameters(seed), matrix, settings.rounds))
+        booster = xgboost.train(settings.parameters(seed), matrix, settings.rounds)
+        return cls(booster, ubjson.decode(bytes(booster.save_raw("ubj"))))
 
     @property
     def trees(self) -> int:
@@ -84,9 +87,8 @@ class Boosted:
     def scores(self, features: Floats) -> Floats:
         if not len(features):
             return np.zeros(0)
-        margin = self._booster.inplace_predict(known(features), predict_type="margin", validate_features=False)
         # Not the library's own logistic: at 32 bits it has no numbers between 0.99999994 and 1.
-        out: Floats = expit(np.asarray(margin, dtype=np.float64))
+        out: Floats = expit(self._trees.margins(features))
         return out
 
     def contributions(self, features: Floats) -> Floats:
@@ -116,7 +118,8 @@ def unpack(raw: bytes, features: int) -> Boosted:
     if len(raw) > MOST_BYTES:
         raise ArtifactRefused(f"{FILE} has {len(raw):,} bytes; at most {MOST_BYTES:,} are loaded")
     try:
-        wrong = fault(ubjson.decode(raw), features)
+        stored = ubjson.decode(raw)
+        wrong = fault(stored, features)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactRefused(f"{FILE} cannot be read: {error!r}") from error
     if wrong is not None:
@@ -126,7 +129,7 @@ def unpack(raw: bytes, features: int) -> Boosted:
         booster.load_model(bytearray(raw))
     except xgboost.core.XGBoostError as error:
         raise ArtifactRefused(f"{FILE} cannot be read: {str(error).splitlines()[0]}") from error
-    return Boosted(booster)
+    return Boosted(booster, stored)
 
 
 def fault(stored: Any, features: int) -> str | None:
@@ -143,6 +146,7 @@ def fault(stored: Any, features: int) -> str | None:
         return f"has objective {learner['objective']['name']}; expected {OBJECTIVE}"
     if learner["gradient_booster"]["name"] != "gbtree":
         return f"has a booster named {learner['gradient_booster']['name']}; expected gbtree"
+    base_score(learner)  # raises for what is none
     trees = model["trees"]
     if not 0 < len(trees) <= MOST_TREES:
         return f"has {len(trees):,} trees; expected 1 to {MOST_TREES:,}"

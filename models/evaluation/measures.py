@@ -1,7 +1,8 @@
 """How well scores rank cases, and how true they are as probabilities."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,35 +93,53 @@ def confusion(labels: Flags, flagged: Flags) -> dict[str, Any]:
     }
 
 
-def audited_recall(found: int, cleared: int, audited: int, hits: int, confidence: float = CONFIDENCE) -> dict[str, Any]:
+class Stratum(NamedTuple):
+    """Cases that were cleared and drawn with one probability.
+
+    Attributes:
+        cleared: how many there are.
+        audited, hits: those drawn at random from them whose truth is known, and positives among these.
+    """
+
+    cleared: int
+    audited: int
+    hits: int
+
+
+def audited_recall(found: int, strata: Sequence[Stratum], confidence: float = CONFIDENCE) -> dict[str, Any]:
     """What share of all positives was found, by a random audit of what was cleared.
 
     Args:
         found: positives among what was not cleared; all of that is reviewed.
-        cleared: cases that were cleared.
-        audited, hits: cases drawn at random from these, and positives among them.
+        strata: what was cleared.
     Returns:
-        `hidden` positives among the cleared and `recall`, as estimates (None without an audit) and as exact intervals
-        of this confidence. The interval of `hidden` is cut to what is possible: at least the hits, at most all others.
+        `hidden` positives among the cleared and `recall`, as estimates (None where a stratum has no audit) and as exact
+        intervals of at least this confidence: of several strata each has its part of the error, and their ends are
+        added up. The interval of each is cut to what is possible: at least the hits, at most all others.
     Raises:
         ValueError: more hits than audited, or more audited than cleared.
     """
-    if not 0 <= hits <= audited <= cleared:
-        raise ValueError(f"expected hits <= audited <= cleared, got {hits}, {audited} and {cleared}")
-    low, high = (cleared * share for share in exact_interval(hits, audited, confidence))
-    ends = max(float(hits), low), min(float(cleared - audited + hits), high)
-    middle = cleared * hits / audited if audited else None
+    each = 1 - (1 - confidence) / max(1, len(strata))
+    least = most = 0.0
+    for cleared, audited, hits in strata:
+        if not 0 <= hits <= audited <= cleared:
+            raise ValueError(f"expected hits <= audited <= cleared, got {hits}, {audited} and {cleared}")
+        low, high = (cleared * share for share in exact_interval(hits, audited, each))
+        least += max(float(hits), low)
+        most += min(float(cleared - audited + hits), high)
+    known = all(each.audited or not each.cleared for each in strata)
+    middle = sum(each.cleared * each.hits / each.audited for each in strata if each.audited) if known else None
 
     def recall(hidden: float) -> float:
         return found / (found + hidden) if found + hidden else math.nan
 
     return {
         "hidden": middle,
-        "hidden_low": ends[0],
-        "hidden_high": ends[1],
+        "hidden_low": least,
+        "hidden_high": most,
         "recall": None if middle is None or not found + middle else recall(middle),
-        "recall_low": recall(ends[1]) if found + ends[1] else None,
-        "recall_high": recall(ends[0]) if found + ends[0] else None,
+        "recall_low": recall(most) if found + most else None,
+        "recall_high": recall(least) if found + least else None,
     }
 
 

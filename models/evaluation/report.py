@@ -9,7 +9,19 @@ from numpy.typing import NDArray
 
 from models.certificate import certify
 from models.classifiers import Scorer
-from models.decisions import ALERT, CLEAR, CRITICAL, HIGH, MEDIUM, TICKET, Policy, decide, would_be_tickets
+from models.decisions import (
+    ALERT,
+    CLEAR,
+    CRITICAL,
+    HIGH,
+    MEDIUM,
+    TICKET,
+    Codes,
+    Decided,
+    Policy,
+    decide,
+    would_be_tickets,
+)
 from models.evaluation import coverage
 from models.evaluation.measures import Flags, Floats, brier, confusion, exact_interval, ranking, reliability
 
@@ -26,6 +38,7 @@ class Answers:
         raw: before calibration, (rows,).
         interval, label_sets, residual: as by Scorer, and low and high by AbsoluteResidual; None where it has none.
         importance: share of each feature by name; None of a rule.
+        demanded: codes of the least risk that hard rules ask for, (rows,); None where there are no such rules.
     """
 
     probability: Floats
@@ -34,9 +47,10 @@ class Answers:
     label_sets: NDArray[np.bool_] | None = None
     residual: tuple[Floats, Floats] | None = None
     importance: Mapping[str, float] | None = None
+    demanded: Codes | None = None
 
     @classmethod
-    def of(cls, scorer: Scorer, features: Floats, names: tuple[str, ...]) -> Self:
+    def of(cls, scorer: Scorer, features: Floats, names: tuple[str, ...], demanded: Codes | None = None) -> Self:
         """Of a scorer, on rows of features of these names."""
         scored = scorer.score(features)
         calibration = scorer.calibration
@@ -47,7 +61,12 @@ class Answers:
             scored.label_sets,
             None if calibration is None else calibration.residual.interval(scored.raw),
             dict(zip(names, scorer.classifier.importance().tolist(), strict=True)),
+            demanded,
         )
+
+    def decided(self, policy: Policy) -> Decided:
+        """What a policy makes of them."""
+        return decide(policy, self.probability, self.interval, self.demanded)
 
 
 def report(labels: Flags, answers: Answers, policy: Policy) -> dict[str, Any]:
@@ -59,7 +78,7 @@ def report(labels: Flags, answers: Answers, policy: Policy) -> dict[str, Any]:
     Args:
         labels: the truth, (rows,), at least one.
     """
-    risk = policy.cuts.risk(answers.probability)
+    risk = answers.decided(policy).risk
     levels = {"MEDIUM": MEDIUM, "HIGH": HIGH, "CRITICAL": CRITICAL}
     cuts = {"MEDIUM": policy.cuts.medium, "HIGH": policy.cuts.high, "CRITICAL": policy.cuts.critical}
     prevalence = float(labels.mean())
@@ -75,7 +94,7 @@ def report(labels: Flags, answers: Answers, policy: Policy) -> dict[str, Any]:
         "reliability": reliability(labels, answers.probability),
         "reliability_before": reliability(labels, answers.raw),
         "cuts": {name: {"since": cuts[name], **confusion(labels, risk >= code)} for name, code in levels.items()},
-        "coverage": _coverage(labels, answers, policy),
+        "coverage": _coverage(labels, answers, risk, policy),
         "decisions": _decisions(labels, answers, policy),
         "importance": answers.importance,
         "unimportant": [name for name, share in (answers.importance or {}).items() if share < UNIMPORTANT],
@@ -96,8 +115,7 @@ def figures(found: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _coverage(labels: Flags, answers: Answers, policy: Policy) -> dict[str, Any]:
-    risk = policy.cuts.risk(answers.probability)
+def _coverage(labels: Flags, answers: Answers, risk: Codes, policy: Policy) -> dict[str, Any]:
     found = {}
     if answers.interval is not None:
         found["venn_abers"] = coverage.venn_abers(labels, *answers.interval, risk, policy.narrow)
@@ -109,7 +127,7 @@ def _coverage(labels: Flags, answers: Answers, policy: Policy) -> dict[str, Any]
 
 
 def _decisions(labels: Flags, answers: Answers, policy: Policy) -> dict[str, Any]:
-    decided = decide(replace(policy, auto_ticket=True, certified=policy.act), answers.probability, answers.interval)
+    decided = answers.decided(replace(policy, auto_ticket=True, certified=policy.act))
     ticket, alert, clear = (decided.decision == code for code in (TICKET, ALERT, CLEAR))
     rows, hits = int(ticket.sum()), int(labels[ticket].sum())
     low, high = exact_interval(hits, rows)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.decisions import CLEAR, Cuts, Flags, Policy, decide
-from models.fraud import heuristic
+from models.fraud import heuristic, rules
 from models.fraud.artifact import FraudModel
 from models.fraud.features import FEATURES, FEATURES_V2, PLACE
 
@@ -59,8 +59,8 @@ class Change:
     probability: float
 
 
-def judge(model: FraudModel | None, cuts: Cuts) -> Judge:
-    """How a model, or the heuristic without one, decides under cuts of the risk."""
+def judge(model: FraudModel | None, cuts: Cuts, travel: float = np.inf) -> Judge:
+    """How a model, or the heuristic without one, decides under cuts of the risk. `travel`: impossible over it, km/h."""
 
     def judged(table: Floats) -> tuple[Floats, Flags]:
         if model is None:
@@ -68,7 +68,8 @@ def judge(model: FraudModel | None, cuts: Cuts) -> Judge:
         else:
             scored = model.score(table)
             probability, interval = scored.probability, scored.interval
-        return probability, decide(Policy(cuts), probability, interval).decision == CLEAR
+        demanded = rules.demanded(rules.impossible_travel(table, travel))
+        return probability, decide(Policy(cuts), probability, interval, demanded).decision == CLEAR
 
     return judged
 

@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 
 from models.classifiers import Boosting, Examples, Plan, Regression, TooFewLabels, train
 from models.classifiers.examples import DAY_MS, Floats
-from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Codes, Cuts, Decided, Policy, decide
-from models.evaluation import Answers, audited_recall, report
+from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Codes, Cuts, Decided, Policy
+from models.evaluation import Answers, Stratum, audited_recall, report
 from models.evaluation.measures import brier, confusion, exact_interval, ranking
-from models.fraud import heuristic
+from models.fraud import heuristic, rules
 from models.fraud.features import FEATURE_SETS
+from models.fraud.policy import AUDITED
 
 UNKNOWN = -1
 """Of a label: nobody has said, or nobody could tell."""
-
-AUDITED = 0.01
-"""Share of the cleared events that a random audit looks at."""
 
 Labels = NDArray[np.int8]
 """1 fraud, 0 genuine, UNKNOWN."""
@@ -133,14 +131,20 @@ def compete(cases: Cases, until_ms: int, contender: Contender, seed: int = 0) ->
     except TooFewLabels as error:
         return _rule(contender, later, str(error))
     names = FEATURE_SETS[contender.feature_set]
-    answers = Answers.of(trained.scorer, _features(later.vectors, contender.feature_set), names)
+    answers = Answers.of(trained.scorer, _features(later.vectors, contender.feature_set), names, _demanded(later))
     version = f"{contender.name}_{trained.about['digest'][:12]}"
     return _entry(contender, version, None, answers, trained.scorer.cuts, trained.about)
 
 
 def _rule(contender: Contender, later: Cases, fallback: str | None) -> Entry:
     scores = heuristic.probabilities(later.vectors)
-    return _entry(contender, heuristic.VERSION, fallback, Answers(scores, scores), HEURISTIC_CUTS, {})
+    return _entry(
+        contender, heuristic.VERSION, fallback, Answers(scores, scores, demanded=_demanded(later)), HEURISTIC_CUTS, {}
+    )
+
+
+def _demanded(cases: Cases) -> Codes:
+    return rules.demanded(rules.impossible_travel(cases.vectors))
 
 
 def _entry(
@@ -148,8 +152,7 @@ def _entry(
 ) -> Entry:
     policy = Policy(cuts)
     act = Policy(cuts, auto_ticket=True, certified=policy.act)
-    decided = decide(act, answers.probability, answers.interval)
-    return Entry(contender, version, fallback, answers, policy, decided, about)
+    return Entry(contender, version, fallback, answers, policy, answers.decided(act), about)
 
 
 def judge(entry: Entry, labels: Labels, seed: int = 0) -> dict[str, Any]:
@@ -166,9 +169,8 @@ def judge(entry: Entry, labels: Labels, seed: int = 0) -> dict[str, Any]:
     cleared = entry.decided.decision[rows] == CLEAR
     drawn = np.random.default_rng(seed).random(len(rows)) < AUDITED
     audited = cleared & drawn
-    audit = audited_recall(
-        int(truth[~cleared].sum()), int(cleared.sum()), int(audited.sum()), int((truth & audited).sum())
-    )
+    stratum = Stratum(int(cleared.sum()), int(audited.sum()), int((truth & audited).sum()))
+    audit = audited_recall(int(truth[~cleared].sum()), [stratum])
     return {
         **head,
         **report(truth, _some(entry.answers, rows), entry.policy),
@@ -221,4 +223,5 @@ def _some(answers: Answers, rows: NDArray[np.intp]) -> Answers:
         None if answers.label_sets is None else answers.label_sets[rows],
         pair(answers.residual),
         answers.importance,
+        None if answers.demanded is None else answers.demanded[rows],
     )

@@ -16,7 +16,7 @@ from zlib import crc32
 from models.attendance import CHECK_IN
 from models.fraud.device import DeviceFacts
 from models.fraud.local_time import DAY_MS, HOUR_MS, DayFacts, Site
-from models.geography import distance_m
+from models.geography import EARTH_M, distance_m
 
 NAN = math.nan
 
@@ -54,6 +54,12 @@ _DAYS_BYTES, _PLACES_BYTES, _DEVICES_BYTES = KEPT * _DAY.size, PLACES * _PLACE.s
 
 PLACE_SCALE = 1e7
 """Degrees are remembered as whole numbers of 1 / PLACE_SCALE: about a centimetre."""
+STEP_M = math.radians(1 / PLACE_SCALE) * EARTH_M
+"""One of them, of latitude, in metres."""
+AROUND = 360 * PLACE_SCALE
+"""So many lead around the Earth."""
+NEAR_M = 150.0
+"""Two check-ins are at the same place within so many metres."""
 
 
 class Counts(NamedTuple):

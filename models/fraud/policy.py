@@ -10,8 +10,11 @@ from models.decisions import Cuts
 from models.registry import Place
 from models.registry.activation import value_of
 
-CERTIFICATE, CUTS = "fraud_certificate", "fraud_cuts"
+CERTIFICATE, CUTS, AUDIT, TRAVEL = "fraud_certificate", "fraud_cuts", "fraud_audit", "fraud_travel_limit"
 """Names of the settings."""
+
+AUDITED = 0.01
+"""Share of the cleared events that a random audit looks at, where a tenant has set none."""
 
 NONE = "none"
 """Of a certificate: there is none."""

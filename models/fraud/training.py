@@ -9,7 +9,7 @@ import numpy as np
 from models.classifiers import Boosting, Examples, Plan, Regression, Scorer, artifact, train
 from models.decisions import HEURISTIC_CUTS, Policy
 from models.evaluation import Answers, figures, report
-from models.fraud import heuristic
+from models.fraud import heuristic, rules
 from models.fraud.artifact import NAME
 from models.fraud.features import FEATURE_SETS
 from models.registry import Manifest, Place
@@ -67,8 +67,9 @@ def learn(examples: Examples, feature_set: str, kind: str, seed: int = 0) -> Res
     test, whole = chosen[trained.slices.test], examples[trained.slices.test]
     model = rule = None
     if 0 < test.positives < len(test):
-        answers = Answers.of(trained.scorer, test.features, FEATURE_SETS[feature_set])
+        demanded = rules.demanded(rules.impossible_travel(whole.features))
+        answers = Answers.of(trained.scorer, test.features, FEATURE_SETS[feature_set], demanded)
         model = report(test.labels, answers, Policy(trained.scorer.cuts))
         scores = heuristic.probabilities(whole.features)
-        rule = report(test.labels, Answers(scores, scores), Policy(HEURISTIC_CUTS))
+        rule = report(test.labels, Answers(scores, scores, demanded=demanded), Policy(HEURISTIC_CUTS))
     return Result(trained.scorer, feature_set, trained.about, model, rule)

@@ -1,12 +1,12 @@
 """From events to feature vectors: the one function for the stream, for training and for evaluation.
 
-It works through events in their order, person by person, and compares places for all of them at once. Only sums,
-products, roots and comparisons are made of whole columns, which are the same to the last bit however many rows
-there are.
+It works through events in their order, one after the other; in C where models.fraud._compiled was built, which computes
+the same to the last bit. The plain form compares places for all events at once. Only sums, products, roots and
+comparisons are made of whole columns, which are the same to the last bit however many rows there are.
 """
 
 import math
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,23 +16,29 @@ from numpy.typing import NDArray
 from models.fraud.device import DeviceFacts
 from models.fraud.features import FEATURES_V2, PLACE
 from models.fraud.local_time import Site
-from models.fraud.person import PLACE_SCALE, PLACES, Event, Head, Person, observe
+from models.fraud.person import (
+    AROUND,
+    NEAR_M,
+    PLACE_SCALE,
+    PLACES,
+    STEP_M,
+    Event,
+    Person,
+    observe,
+    pack_head,
+    unpack_head,
+)
 from models.fraud.references import References
-from models.geography import EARTH_M
+from schemas.compiled import load
 
-NEAR_M = 150.0
-"""Two check-ins are at the same place within so many metres."""
-
-_METRES = math.radians(1 / PLACE_SCALE) * EARTH_M
-"""Of one step of latitude."""
-_AROUND = 360 * PLACE_SCALE
-_BYTES = 8 * PLACES
 _NOWHERE = -(1 << 31)
 """Fills up the places of who has fewer: no latitude."""
 _PADDING = np.array([_NOWHERE, 0] * PLACES, dtype="<i4").tobytes()
 _LATITUDE, _LONGITUDE = "latitude", "longitude"
 _CONSISTENCY, _NEAREST = PLACE["location_consistency_score"], PLACE["nearest_usual_m"]
 _SINCE = PLACE["time_since_last_event"]
+
+_COMPILED = load("models.fraud._compiled")
 
 
 class Case(NamedTuple):
@@ -57,14 +63,14 @@ class Memory(dict[bytes, Any]):
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What is remembered of every person, in the three parts of `models.fraud.person`, by key of the person."""
+    """What is remembered of everybody, in the three parts of `models.fraud.person` as bytes, by key."""
 
-    heads: MutableMapping[bytes, Head | None] = field(default_factory=Memory)
+    heads: MutableMapping[bytes, bytes | None] = field(default_factory=Memory)
     days: MutableMapping[bytes, bytes | None] = field(default_factory=Memory)
     places: MutableMapping[bytes, bytes | None] = field(default_factory=Memory)
 
 
-def vectors(cases: Iterable[Case], people: People) -> NDArray[np.float64]:
+def vectors(cases: Sequence[Case], people: People) -> NDArray[np.float64]:
     """Measure events against what is known of their people, and learn them, one after the other.
 
     Args:
@@ -73,15 +79,27 @@ def vectors(cases: Iterable[Case], people: People) -> NDArray[np.float64]:
     Returns:
         n × len(FEATURES_V2), a row for each event; its first columns are FEATURES_V1.
     """
+    if _COMPILED is None:
+        return plain_vectors(cases, people)
+    found: NDArray[np.float64] = _COMPILED.measure(
+        cases, people.heads, people.days, people.places, lambda case: plain_vectors([case], people)
+    )
+    return found
+
+
+def plain_vectors(cases: Sequence[Case], people: People) -> NDArray[np.float64]:
+    """As `vectors`, in plain Python."""
     heads, days, places = people.heads, people.days, people.places
     rows: list[list[float]] = []
     located: list[int] = []
     points: list[tuple[float, float]] = []
     before: list[bytes] = []
     for key, event, site, allowed, device in cases:
-        old = Person(heads[key], days[key] or b"", places[key] or b"")
+        head = heads[key]
+        old = Person(None if head is None else unpack_head(head), days[key] or b"", places[key] or b"")
         row, new = observe(old, event, site, allowed, device)
-        heads[key] = new.head
+        assert new.head is not None, "an event was learned"
+        heads[key] = pack_head(new.head)
         if new.days is not old.days:
             days[key] = new.days
         if new.places is not old.places:
@@ -111,8 +129,8 @@ def _compare(points: list[tuple[float, float]], before: list[bytes]) -> tuple[An
     there = known[:, :, 0] != _NOWHERE
     north = known[:, :, 0] - steps[:, :1]
     east = np.abs(known[:, :, 1] - steps[:, 1:])
-    east = np.minimum(east, _AROUND - east) * shrink[:, None]
-    metres = np.where(there, np.sqrt(north * north + east * east) * _METRES, np.inf)
+    east = np.minimum(east, AROUND - east) * shrink[:, None]
+    metres = np.where(there, np.sqrt(north * north + east * east) * STEP_M, np.inf)
     return (metres <= NEAR_M).sum(axis=1) / there.sum(axis=1), metres.min(axis=1)
 
 

@@ -143,6 +143,19 @@ class Control:
         versions = self._versions.get((topic, tenant, name))
         return None if versions is None else (versions.starts, versions.values)
 
+    def edges(self, settings: Iterable[tuple[str, str]], tenant: str) -> list[int]:
+        """When versions of settings, by (topic, name), begin or end, a tenant's own and those of `*`; ascending.
+
+        Between two of these times nothing about them changes.
+        """
+        found: set[int | None] = set()
+        for topic, name in settings:
+            for who in (tenant, EVERYONE):
+                versions = self._versions.get((topic, who, name))
+                if versions is not None:
+                    found.update(time for each in versions.all for time in (each.valid_from, each.expires_at))
+        return sorted(time for time in found if time is not None)
+
     def scopes(self, topic: str, tenant: str, family: str) -> Sequence[str]:
         """Names of a family's settings (`family|scope`) that the tenant has versions of, in order."""
         return self._scopes.get((topic, tenant, family), ())

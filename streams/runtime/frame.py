@@ -323,12 +323,16 @@ class Frame:
         Raises EncodeError when a record does not fit the schema of its topic.
         """
         encode, key_of = topic.codec.encode, topic.key_of
-        rows = [(key_of(record), encode(record)) for record in records]
-        count = self._counts[topic.name]
+        self.send_rows(topic, [(key_of(record), encode(record)) for record in records])
+
+    def send_rows(self, topic: Topic, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        """Write encoded records as `send` does, each to the partition of its key."""
+        count, partition_of = self._counts[topic.name], topic.partition_of
         alike = topic.key == self.agent.input.key and count == self._counts[self.agent.input.name]
         own = self._own_keys() if alike else ()
         for row in rows:
-            number = self.partition if row[0] in own else topic.partition_of(row[0], count)
+            key = row[0]
+            number = self.partition if key in own else partition_of(key, count)
             self._rows(topic, number).append(row)
 
     def _own_keys(self) -> set[bytes | None]:

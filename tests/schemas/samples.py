@@ -267,6 +267,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "interval_high": 0.98,
         "model_version": "v20260401_060000",
         "summary": "check-in of p-17 at leeds-1: probability of fraud 96% (91% to 98%)",
+        "purpose": "decision",
     },
     "commands.tickets": {
         "tenant_id": "acme",
@@ -301,6 +302,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "reason": "closed",
         "note": "seen on camera",
         "assignee": "omar",
+        "purpose": "audit",
     },
     "tickets.answers": {
         "tenant_id": "acme",

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import fastavro
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -60,6 +61,55 @@ def test_equals_fastavro(make: Maker, r: Random) -> None:
     expected = bits(fastavro.schemaless_reader(BytesIO(raw), oracle, None))
     assert bits(codec.decode(raw)) == bits(walk.decode(node, raw)) == expected
     assert [bits(each) for each in codec.decode_many([raw, raw])] == [expected] * 2
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@given(r=RANDOM)
+@settings(max_examples=60)
+def test_a_table_gives_what_its_records_give(make: Maker, r: Random) -> None:
+    named: dict[str, Any] = {}
+    schema = random_schemas.record(r, 3, named)
+    codec, records = make(parse(schema), b"head"), [random_schemas.value(r, schema, named) for _ in range(3)]
+    names = [name for name in records[0] if all(name in each for each in records)]  # what has a default may be missing
+    common = {name: records[0][name] for name in names if r.random() < 0.5}
+    columns = {name: [each[name] for each in records] for name in names if name not in common}
+    whole = [
+        codec.encode({name: (common | each if name in columns else common)[name] for name in names}) for each in records
+    ]
+    if columns:
+        assert codec.encode_columns(common, columns) == whole
+    for wrong in r.sample(WRONG, 3):
+        # What does not fit is refused as it is in a record by itself, also a field too many.
+        broken = {**columns, r.choice([*columns, "more"]): [records[0], wrong, None]}
+        alone = outcome(lambda rows: [codec.encode({**common, **row}) for row in rows], rows_of(broken))
+        assert outcome(lambda given_: codec.encode_columns(common, given_), broken) == alone
+
+
+def rows_of(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_table_of_numbers_is_a_column_of_arrays(make: Maker) -> None:
+    node = parse(
+        {
+            "type": "record",
+            "name": "R",
+            "fields": [
+                {"name": "n", "type": "long"},
+                {"name": "x", "type": {"type": "array", "items": ["null", "double"]}},
+                {"name": "d", "type": "string", "default": "d"},
+            ],
+        }
+    )
+    codec, table = make(node), np.array([[1.5, np.nan, -0.0], [np.inf, 2.0, np.nan]])
+    found = codec.encode_columns({"n": 7}, {"x": table})
+    assert found == codec.encode_columns({"n": 7}, {"x": np.asfortranarray(table)})
+    lists = [[1.5, None, -0.0], [float("inf"), 2.0, None]]
+    assert found == [codec.encode({"n": 7, "x": each}) for each in lists]
+    assert codec.encode_columns({"n": 7}, {"x": table[:, :0]}) == [codec.encode({"n": 7, "x": []})] * 2
+    with pytest.raises(ValueError, match=r"expected 1|longer"):
+        codec.encode_columns({}, {"n": [1], "x": table})
 
 
 @pytest.mark.parametrize("make", MAKERS)

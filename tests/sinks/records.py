@@ -215,6 +215,7 @@ def ticket(number: int, seq: int, **changes: Any) -> dict[str, Any]:
         "reason": ("opened", "started", "closed")[seq - 1],
         "note": "été" if closed else None,
         "assignee": "ines" if seq > 1 else None,
+        "purpose": ("decision", "audit")[number % 2],
     }
     return {**base, **changes}
 

@@ -9,6 +9,8 @@ import pytest
 
 from models.decisions import Cuts, Policy
 from models.fraud.artifact import NAME
+from models.fraud.audit import drawn
+from models.fraud.features import PLACE
 from models.registry import Place
 from models.registry.activation import Post, value_of
 from schemas import topics
@@ -19,11 +21,12 @@ from streams.runtime.offline import Outcome, run
 from streams.serving import Serving
 from streams.tickets import TICKETS
 from tests.streams.control import answers, command, judged
-from tests.streams.test_attendance import said
+from tests.streams.test_attendance import features, said
 from tests.streams.test_fraud_serving import SHARED, VERSION, Site, control, predictions, scored
 from tests.streams.test_fraud_serving import site as site
 
 SINCE = 0.85
+SHARE = 0.25
 WHO = ("tenant_id", "event_id")
 
 
@@ -53,10 +56,18 @@ def plain(site: Site) -> Outcome:
     return made(site)
 
 
+def wanted(site: Site) -> list[dict[str, Any]]:
+    """The model is certified, the tenant wants tickets, and an audit of much of the rest."""
+    return [
+        setting(site, 1, "fraud_certificate", certificate(site)),
+        setting(site, 2, "auto_ticket", True),
+        setting(site, 4, "fraud_audit", SHARE),
+    ]
+
+
 @pytest.fixture(scope="module")
 def automatic(site: Site) -> Outcome:
-    """The model is certified, and the tenant wants tickets."""
-    return made(site, setting(site, 1, "fraud_certificate", certificate(site)), setting(site, 2, "auto_ticket", True))
+    return made(site, *wanted(site))
 
 
 def other(site: Site, outcome: Outcome) -> list[dict[str, Any]]:
@@ -132,8 +143,9 @@ def test_a_tenant_may_have_cuts_of_its_own(site: Site, plain: Outcome) -> None:
     own = Cuts(0.02, 0.1, 0.5)
     outcome = made(site, setting(site, 1, "fraud_cuts", "0.02/0.1/0.5"))
     found = [each for each in predictions(outcome) if each["tenant_id"] == site.large]
-    assert {tuple(each["detail"].values()) for each in found} == {(0.02, 0.1, 0.5)}
-    codes = own.risk([each["probability"] for each in found])
+    assert {tuple(each["detail"].values())[:3] for each in found} == {(0.02, 0.1, 0.5)}
+    ruled = [2 * (each["advice"] is not None) for each in found]
+    codes = np.maximum(own.risk([each["probability"] for each in found]), ruled)
     assert [each["risk_level"] for each in found] == [("LOW", "MEDIUM", "HIGH", "CRITICAL")[code] for code in codes]
     assert other(site, outcome) == other(site, plain)
     # The heuristic, which serves the other tenant, is on another scale and keeps its own.
@@ -146,18 +158,14 @@ def test_a_tenant_may_have_cuts_of_its_own(site: Site, plain: Outcome) -> None:
 
 def test_where_frames_are_cut_does_not_show(site: Site, automatic: Outcome) -> None:
     sizes = np.random.default_rng(3)
-    outcome = made(
-        site,
-        setting(site, 1, "fraud_certificate", certificate(site)),
-        setting(site, 2, "auto_ticket", True),
-        cuts=lambda: int(sizes.integers(1, 14)),
-    )
+    outcome = made(site, *wanted(site), cuts=lambda: int(sizes.integers(1, 14)))
     assert outcome.outputs == automatic.outputs
 
 
 def test_what_is_decided_a_ticket_is_told_the_ticket_agent_and_is_no_alert(site: Site, automatic: Outcome) -> None:
     made_of = {(each["tenant_id"], each["event_id"]): each for each in predictions(automatic)}
-    told = said(automatic, topics.TICKETS_CANDIDATES)
+    asked = said(automatic, topics.TICKETS_CANDIDATES)
+    told = [each for each in asked if each["purpose"] == "decision"]
     for decision, candidates in (("ticket", told), ("alert", said(automatic, topics.ALERTS_CANDIDATES))):
         wanted = {who for who, each in made_of.items() if each["decision"] == decision}
         assert {(each["tenant_id"], each["event_id"]) for each in candidates} == wanted
@@ -167,23 +175,70 @@ def test_what_is_decided_a_ticket_is_told_the_ticket_agent_and_is_no_alert(site:
         assert [each[name] for name in same] == [of[name] for name in same]
         assert each["severity"] == of["risk_level"]
     source = [
-        InputRecord(key, value, told[-1]["event_time"], offset, (), topics.TICKETS_CANDIDATES.name)
+        InputRecord(key, value, asked[-1]["event_time"], offset, (), topics.TICKETS_CANDIDATES.name)
         for offset, (key, value) in enumerate(automatic.topic("tickets.candidates"))
     ]
     outcome = run(TICKETS, source)
     assert said(outcome, topics.DEAD_LETTERS) == []
     newest = {each["ticket_id"]: each for each in said(outcome, topics.TICKETS)}
-    events = [event for each in newest.values() for event in each["event_ids"]]
+    events = [event for each in newest.values() if each["purpose"] == "decision" for event in each["event_ids"]]
     assert sorted(events) == sorted(each["event_id"] for each in told)
 
 
 def test_who_only_observes_gets_no_ticket(site: Site, automatic: Outcome) -> None:
-    outcome = made(
-        site,
-        setting(site, 1, "fraud_certificate", certificate(site)),
-        setting(site, 2, "auto_ticket", True),
-        setting(site, 3, "observe_only", True),
-    )
-    assert said(outcome, topics.TICKETS_CANDIDATES) == []
+    outcome = made(site, *wanted(site), setting(site, 3, "observe_only", True))
+    assert {each["tenant_id"] for each in said(outcome, topics.TICKETS_CANDIDATES)} <= {"harbour"}
     decided = [each["decision"] for each in predictions(automatic)]
     assert [each["decision"] for each in predictions(outcome)] == decided
+
+
+def test_the_audit_draws_from_what_is_cleared_and_logs_how_likely(site: Site, automatic: Outcome) -> None:
+    told = [each for each in said(automatic, topics.TICKETS_CANDIDATES) if each["purpose"] == "audit"]
+    drawings = {tuple(each[name] for name in WHO) for each in told}
+    chances = Counter[bool]()
+    for each in predictions(automatic):
+        share = SHARE if each["tenant_id"] == site.large else 0.01
+        cleared = each["decision"] == "clear"
+        assert each["detail"].get("audit_propensity") == (share if cleared else None)
+        wanted = cleared and drawn(each["prediction_id"], share)
+        assert ("audited" in each["detail"]) == wanted == (tuple(each[name] for name in WHO) in drawings)
+        chances[wanted] += cleared and share == SHARE
+    assert len(drawings) == len(told)
+    # Four standard deviations to each side.
+    rows = chances.total()
+    assert abs(chances[True] - SHARE * rows) < 4 * (SHARE * (1 - SHARE) * rows) ** 0.5
+    # Nothing that could sway who looks at it.
+    assert all("drawn at random" in each["summary"] and "%" not in each["summary"] for each in told)
+    of_rule = [each for each in told if each["tenant_id"] != site.large]
+    assert {(each["interval_low"], each["interval_high"]) for each in of_rule} <= {(0.0, 1.0)}
+
+
+@pytest.mark.parametrize(("name", "value"), [("observe_only", True), ("fraud_audit", 0.0), ("stop_automatic", True)])
+def test_the_audit_can_be_stopped(site: Site, name: str, value: object) -> None:
+    outcome = made(site, *wanted(site)[:2], setting(site, 5, name, value, EVERYONE))
+    candidates = said(outcome, topics.TICKETS_CANDIDATES)
+    assert [each for each in candidates if each["purpose"] == "audit"] == []
+    assert not any("audit_propensity" in each["detail"] for each in predictions(outcome))
+
+
+def test_impossible_travel_raises_a_decision_and_never_lowers_one(site: Site, automatic: Outcome) -> None:
+    limit = 150.0
+    before = {tuple(each[name] for name in WHO): each for each in predictions(automatic)}
+    outcome = made(site, *wanted(site), setting(site, 6, "fraud_travel_limit", limit))
+    alerts = {each["event_id"]: each["summary"] for each in said(outcome, topics.ALERTS_CANDIDATES)}
+    risks, raised = ("LOW", "MEDIUM", "HIGH", "CRITICAL"), 0
+    for each in predictions(outcome):
+        was, row = before[each["tenant_id"], each["event_id"]], features(each)
+        fast = row[PLACE["travel_speed_kmh"]] > limit and row[PLACE["gps_accuracy_m"]] <= 100.0
+        if each["tenant_id"] != site.large or not fast:
+            assert {**each, "control_offset": 0} == {**was, "control_offset": 0}
+            continue
+        assert each["decision"] == ("alert" if was["decision"] == "clear" else was["decision"])
+        assert risks.index(each["risk_level"]) == max(2, risks.index(was["risk_level"]))
+        assert each["probability"] == was["probability"]
+        assert f"{row[PLACE['travel_speed_kmh']]:,.0f} km/h" in each["advice"]
+        assert each["detail"]["travel_limit_kmh"] == limit
+        if each["decision"] == "alert":
+            assert each["advice"] in alerts[each["event_id"]]
+        raised += was["decision"] == "clear"
+    assert raised > 0

@@ -13,6 +13,7 @@ import pytest
 
 from models.classifiers import Examples, artifact
 from models.decisions import DECISIONS, RISKS, Policy, decide
+from models.fraud import rules
 from models.fraud.artifact import NAME, FraudModel, unpack
 from models.fraud.features import FEATURES_V2
 from models.fraud.heuristic import probability as heuristic
@@ -146,13 +147,15 @@ def test_a_prediction_says_what_the_model_says(site: Site, served: Outcome) -> N
     assert [(each["interval_low"], each["interval_high"]) for each in made] == list(
         zip(*(bound.tolist() for bound in wanted.interval), strict=True)
     )
-    decided = decide(Policy(site.model.scorer.cuts), wanted.probability, wanted.interval)
+    demanded = rules.demanded(rules.impossible_travel(table))
+    decided = decide(Policy(site.model.scorer.cuts), wanted.probability, wanted.interval, demanded)
     assert [each["risk_level"] for each in made] == [RISKS[code] for code in decided.risk]
     assert [each["decision"] for each in made] == [DECISIONS[code] for code in decided.decision]
     assert {each["risk_level"] for each in made} == set(RISKS)
     for each, (genuine, fraud) in zip(made, wanted.label_sets[:, 0].tolist(), strict=True):
         assert each["label_set_90"] == ["genuine"] * genuine + ["fraud"] * fraud
     cuts = site.model.scorer.cuts
+    made[0]["detail"].pop("audit_propensity", None)
     assert made[0]["detail"] == {"cut_medium": cuts.medium, "cut_high": cuts.high, "cut_critical": cuts.critical}
     assert {each["calibration_version"] for each in made} == {VERSION}
     # Contributions add up to the score before calibration; who asks for others computes them from the features.

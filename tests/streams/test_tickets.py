@@ -34,6 +34,7 @@ def fraud(event: str, hours: float = 0, **other: Any) -> Record:
         "interval_high": 0.95,
         "model_version": "v20260401_060000",
         "summary": "check-in of p-1 at s-1: probability of fraud 90%",
+        "purpose": "decision",
     } | other
 
 
@@ -104,7 +105,22 @@ def test_an_event_opens_a_ticket() -> None:
         "reason": "opened",
         "note": None,
         "assignee": None,
+        "purpose": "decision",
     }
+
+
+def test_an_audited_event_has_a_ticket_of_its_own_and_a_verdict_of_its_own() -> None:
+    audits = [fraud(event, 1, purpose="audit", severity="LOW", interval_low=0.0) for event in ("e-2", "e-3")]
+    work = [asked("start", 3, "e-2"), close("rejected", 4, event="e-2"), asked("start", 5), close(hours=6)]
+    outcome = after(audits[0], fraud("e-1"), audits[1], fraud("e-4", 2), audits[0], *work)
+    newest = {each["ticket_id"]: each for each in told(outcome)}
+    assert [(each["purpose"], each["event_ids"]) for each in newest.values()] == [
+        ("audit", ["e-2"]),
+        ("decision", ["e-1", "e-4"]),
+        ("audit", ["e-3"]),
+    ]
+    verdicts = [(each["event_id"], each["verdict"]) for each in told(outcome, topics.OUTCOMES_ATTENDANCE)]
+    assert verdicts == [("e-2", "genuine"), ("e-1", "fraud"), ("e-4", "fraud")]
 
 
 def test_frauds_of_a_person_within_a_day_are_one_ticket() -> None:

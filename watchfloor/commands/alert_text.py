@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
+from models.tickets import AUDIT
+
 Record = Mapping[str, Any]
 
 COLOURS = {
@@ -130,7 +132,7 @@ def incident_story(incident: Record, alerts: Iterable[Record], history: Iterable
 
 def ticket_line(ticket: Record) -> Text:
     """A ticket as it stands on one line, with the time at which it opened."""
-    notes = [counted(len(ticket["event_ids"]), "event")]
+    notes = ["audit"] if ticket["purpose"] == AUDIT else [counted(len(ticket["event_ids"]), "event")]
     notes += [f"with {ticket['assignee']}"] if ticket["assignee"] else []
     notes += [ticket["resolution"]] if ticket["resolution"] else []
     notes.append(f"{_changed(ticket)}: {_said(ticket)}")
@@ -138,8 +140,12 @@ def ticket_line(ticket: Record) -> Text:
 
 
 def ticket_story(ticket: Record, history: Iterable[Record]) -> Iterator[Text]:
-    """Everything about a ticket: what it says, its events, what happened to it."""
+    """Everything about a ticket: what it says, its events, what happened to it.
+
+    Of one of the audit the score is not told: it would sway who judges.
+    """
     low, high = ticket["interval_low"], ticket["interval_high"]
+    audit = ticket["purpose"] == AUDIT
     yield _title(ticket, ticket["summary"])
     yield from facts(
         {
@@ -148,7 +154,8 @@ def ticket_story(ticket: Record, history: Iterable[Record]) -> Iterator[Text]:
             "tenant": ticket["tenant_id"],
             "opened": moment(ticket["opened_at"]),
             "closed": ticket["closed_at"] and f"{moment(ticket['closed_at'])}: {ticket['resolution']}",
-            "probability": f"{ticket['probability']:.0%} ({low:.0%} to {high:.0%})",
+            "purpose": "random audit of what was cleared" if audit else None,
+            "probability": None if audit else f"{ticket['probability']:.0%} ({low:.0%} to {high:.0%})",
             "by model": ticket["model_version"],
             "with": ticket["assignee"],
             "events": ", ".join(ticket["event_ids"]),

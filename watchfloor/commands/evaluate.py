@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from models.fraud.evaluation import CONTENDERS, SERVED, Cases, Entry, Labels, compete, judge, together
 from producers.tables import FileError
 from watchfloor import attendance_files as files
+from watchfloor.commands.evaluate_audit import audit
 
 SHARE = 0.7
 """Of the time, what comes before it is learned from."""
@@ -37,7 +38,10 @@ class Moment(click.ParamType):
 
 @click.group()
 def command() -> None:
-    """Measure models on files of events and outcomes, in the order of time."""
+    """Measure models: on files of events and outcomes, in the order of time, or what serves by its audit."""
+
+
+command.add_command(audit)
 
 
 @command.command()

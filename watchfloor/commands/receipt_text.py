@@ -8,6 +8,7 @@ from rich.text import Text
 
 from models.anomaly.explain import short
 from models.fraud.artifact import NAME
+from models.fraud.audit import DRAWN, PROPENSITY
 from models.fraud.features import FEATURES
 from streams.fraud_scoring import LABELS
 from watchfloor.commands.alert_text import COLOURS, facts, moment
@@ -37,6 +38,8 @@ def receipt_story(made: Record) -> Iterator[Text]:
             "label sets": _sets(prediction),
             "cuts": ", ".join(f"{name.upper()} from {value:.4g}" for name, value in made["cuts"].items()),
             "certified": "yes" if prediction["certified"] else None,
+            "hard rule": prediction["advice"] and f"{prediction['advice']}: at least HIGH, whatever the score",
+            "audit": _audit(prediction["detail"]),
             "scored by": f"{prediction['model_version']}, calibration {prediction['calibration_version']}, "
             f"{prediction['feature_set']}, settings up to {prediction['control_offset']}",
             "activated": _activated(made["activated"]),
@@ -123,6 +126,12 @@ def _sets(prediction: Record) -> str | None:
     return ", ".join(
         f"{level} %: {' or '.join(prediction[f'label_set_{level}']) or 'neither'}" for level in (90, 95, 99)
     )
+
+
+def _audit(detail: Record) -> str | None:
+    if PROPENSITY not in detail:
+        return None
+    return f"{'drawn' if DRAWN in detail else 'not drawn'}, with probability {detail[PROPENSITY]:g}"
 
 
 def _event(event: Record | None) -> str:

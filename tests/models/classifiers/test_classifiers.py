@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from models.classifiers import Boosted, Boosting, Logistic, Regression, boosted, logistic, ubjson
 from models.classifiers.classifier import Classifier
+from models.classifiers.examples import known
+from models.classifiers.trees import Trees
 from models.registry import ArtifactRefused
+from schemas.compiled import load
 from tests.models.classifiers.made import FEATURES, cases, rows_of
 
 EXAMPLES = cases(1)
@@ -35,6 +39,31 @@ def test_any_cut_gives_the_same_scores_to_the_last_bit(classifier: Classifier, s
     alone = [classifier.scores(values[row : row + 1]) for row in range(min(20, len(values)))]
     assert np.concatenate([np.zeros(0), *alone]).tobytes() == whole[: len(alone)].tobytes()
     assert ((whole >= 0) & (whole <= 1)).all()
+
+
+@pytest.mark.skipif(load("models.classifiers._compiled") is None, reason="models.classifiers._compiled was not built")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"base_score": 0.013, "scale_pos_weight": 99},
+        {"max_depth": 1},
+        {"max_depth": 9, "max_delta_step": 0},
+        {"max_depth": 0, "max_leaves": 20, "grow_policy": "lossguide"},
+        {"min_child_weight": 1e9},  # no tree has more than a leaf
+    ],
+    ids=str,
+)
+def test_compiled_trees_sum_up_to_the_librarys_margins_to_the_last_bit(options: dict[str, Any]) -> None:
+    matrix = xgboost.DMatrix(EXAMPLES.features, label=EXAMPLES.labels, nthread=1)
+    booster = xgboost.train(Boosting().parameters(1) | options, matrix, 50)
+    trees = Trees(booster, ubjson.decode(bytes(booster.save_raw("ubj"))))
+    assert trees.quick
+    for rows in (0, 1, 15, 16, 17, 700):
+        # Some stand on a limit, which belongs to the right.
+        values = np.concatenate([EXAMPLES.features[: rows // 2].astype(np.float32), rows_of(rows, rows - rows // 2)])
+        wanted = booster.inplace_predict(known(values), predict_type="margin", validate_features=False) if rows else []
+        assert trees.margins(values).tolist() == list(wanted)
 
 
 @each

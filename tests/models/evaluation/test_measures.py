@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from models.evaluation.measures import audited_recall, brier, confusion, exact_interval, ranking, reliability
+from models.evaluation.measures import Stratum, audited_recall, brier, confusion, exact_interval, ranking, reliability
 
 SCORED = st.lists(st.tuples(st.integers(0, 10), st.booleans()), min_size=1, max_size=60)
 
@@ -83,7 +83,7 @@ def test_brier_and_confusion() -> None:
 
 
 def test_recall_from_an_audit_is_an_interval() -> None:
-    found = audited_recall(found=80, cleared=10_000, audited=500, hits=1)
+    found = audited_recall(80, [Stratum(cleared=10_000, audited=500, hits=1)])
     low, high = exact_interval(1, 500)
     assert found["hidden"] == 20.0
     assert (found["hidden_low"], found["hidden_high"]) == (pytest.approx(1e4 * low), pytest.approx(1e4 * high))
@@ -93,18 +93,29 @@ def test_recall_from_an_audit_is_an_interval() -> None:
 
 
 def test_without_an_audit_recall_may_be_anything() -> None:
-    found = audited_recall(found=80, cleared=920, audited=0, hits=0)
+    found = audited_recall(80, [Stratum(cleared=920, audited=0, hits=0)])
     assert (found["hidden"], found["recall"]) == (None, None)
     assert (found["recall_low"], found["recall_high"]) == (0.08, 1.0)
 
 
 def test_when_all_was_audited_recall_is_known() -> None:
-    found = audited_recall(found=80, cleared=100, audited=100, hits=20)
+    found = audited_recall(80, [Stratum(cleared=100, audited=100, hits=20)])
     assert (found["recall_low"], found["recall"], found["recall_high"]) == (0.8, 0.8, 0.8)
-    nothing = audited_recall(found=0, cleared=100, audited=100, hits=0)
+    nothing = audited_recall(0, [Stratum(cleared=100, audited=100, hits=0)])
     assert (nothing["recall_low"], nothing["recall"], nothing["recall_high"]) == (None, None, None)
     with pytest.raises(ValueError, match="hits <= audited <= cleared, got 3, 2 and 5"):
-        audited_recall(1, 5, 2, 3)
+        audited_recall(1, [Stratum(5, 2, 3)])
+
+
+def test_strata_of_other_propensity_share_the_error() -> None:
+    parts = [Stratum(1000, 100, 2), Stratum(500, 250, 0)]
+    ends = [[part.cleared * end for end in exact_interval(part.hits, part.audited, 0.95)] for part in parts]
+    found = audited_recall(80, parts)
+    assert found["hidden"] == 20.0
+    assert found["hidden_low"] == pytest.approx(sum(low for low, _ in ends))
+    assert found["hidden_high"] == pytest.approx(sum(high for _, high in ends))
+    assert audited_recall(80, [*parts, Stratum(10, 0, 0)])["hidden"] is None
+    assert audited_recall(80, [])["recall"] == 1.0
 
 
 def test_the_audit_s_interval_holds_the_truth_nine_times_of_ten() -> None:
@@ -113,6 +124,6 @@ def test_the_audit_s_interval_holds_the_truth_nine_times_of_ten() -> None:
     for _ in range(300):
         hidden = int(rng.integers(5, 60))
         hits = int(rng.hypergeometric(hidden, 5000 - hidden, 400))
-        found = audited_recall(50, 5000, 400, hits)
+        found = audited_recall(50, [Stratum(5000, 400, hits)])
         held += found["recall_low"] <= 50 / (50 + hidden) <= found["recall_high"]
     assert held >= 0.9 * 300 - 10

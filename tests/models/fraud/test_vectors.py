@@ -1,16 +1,23 @@
 """Vectors do not depend on the cut into batches, on other tenants, or on whether state was stored in between."""
 
-from collections.abc import Callable
+import math
+import struct
+from datetime import date
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.fraud.device import NO_DEVICE, UNUSED, mark_of, observe, pack_device, unpack_device
+from models.fraud.device import NO_DEVICE, UNUSED, DeviceFacts, mark_of, observe, pack_device, unpack_device
 from models.fraud.person import KEPT, NOBODY, pack_head, sums_before, unpack_head
+from models.fraud.references import References
 from models.fraud.replay import Replay
-from models.fraud.vectors import Case, Memory, People, case_of, vectors
+from models.fraud.vectors import Case, People, case_of, plain_vectors, vectors
+from producers.simulator import LEVELS, Scenario, Simulation
+from schemas import topics
+from schemas.compiled import load
 from tests.models.fraud.world import CALENDAR, SITES, at, event, references
 
 START = at("2026-03-27T00:00")
@@ -40,6 +47,78 @@ def table(events: list[dict[str, Any]], batch: int = 4000) -> np.ndarray[Any, An
     return np.array([row for part in Replay(BOTH).measure(events, batch) for row in part.vectors])
 
 
+def cases_of(events: list[dict[str, Any]]) -> list[Case]:
+    key = topics.EVENTS_ATTENDANCE.key_of
+    seen = DeviceFacts(2.0, 1.0, 7.5)
+    return [
+        case_of(key(each), each, BOTH, each["occurred_at"], NO_DEVICE if each["device_id"] is None else seen)
+        for each in events
+    ]
+
+
+def assert_alike(cases: list[Case]) -> None:
+    """The same vectors and state, to the last bit, from the compiled form and the plain one."""
+    quick, plain = People(), People()
+    assert vectors(cases, quick).tobytes() == plain_vectors(cases, plain).tobytes()
+    assert quick == plain
+
+
+compiled = pytest.mark.skipif(load("models.fraud._compiled") is None, reason="models.fraud._compiled was not built")
+
+
+@compiled
+@settings(max_examples=60, deadline=None)
+@given(EVENTS)
+def test_compiled_equals_plain(events: list[dict[str, Any]]) -> None:
+    assert_alike(cases_of(events))
+
+
+@compiled
+def test_compiled_equals_plain_over_months_of_everything() -> None:
+    simulation = Simulation(Scenario(2, 24, 45, date(2026, 2, 20), 11, 0.1, LEVELS["hard"], 0.85))
+    events = [each for day in simulation.days() for each in day.events]
+    draw = np.random.default_rng(2)
+    # Some come late: in another order.
+    for first, other in draw.integers(0, len(events) - 40, (len(events) // 20, 2)):
+        events[first], events[first + other % 40] = events[first + other % 40], events[first]
+    known = References.of(simulation.sites, simulation.calendars, simulation.rosters)
+    facts = [DeviceFacts(*row) for row in draw.choice([1.0, 2.0, math.nan], (len(events), 3))]
+    key = topics.EVENTS_ATTENDANCE.key_of
+    assert_alike(
+        [case_of(key(one), one, known, one["occurred_at"], each) for one, each in zip(events, facts, strict=True)]
+    )
+
+
+@compiled
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"occurred_at": 1 << 55},
+        {"occurred_at": -(1 << 55)},
+        {"occurred_at": -1},
+        {"scheduled_start": 1 << 60},
+        {"place": (1e9, 0.0)},
+        {"place": (math.nan, 0.0)},
+        {"site_id": "nowhere", "occurred_at": 1 << 49},
+    ],
+    ids=str,
+)
+def test_compiled_refuses_what_plain_refuses(odd: dict[str, Any]) -> None:
+    """One bad event in the middle leaves the same state as without the compiled form."""
+    fields = {"site_id": "nowhere", **odd}
+    strange = event(fields.pop("occurred_at", START + 5), **fields)
+    for before in ([], [event(START)]):
+        found = []
+        for measure in (vectors, plain_vectors):
+            people = People()
+            try:
+                told: Any = measure(cases_of([*before, strange, event(START + 9)]), people).tobytes()
+            except (ArithmeticError, ValueError, struct.error) as error:
+                told = type(error)
+            found.append((told, people))
+        assert found[0] == found[1]
+
+
 @settings(max_examples=60, deadline=None)
 @given(EVENTS, st.integers(1, 9))
 def test_any_cut_gives_the_same_bytes(events: list[dict[str, Any]], batch: int) -> None:
@@ -54,25 +133,10 @@ def test_one_tenants_events_never_change_anothers_vectors(events: list[dict[str,
     assert not own or whole[own].tobytes() == alone.tobytes()
 
 
-class Stored(Memory):
-    """Keeps what it is given as bytes."""
-
-    def __init__(self, pack: Callable[[Any], bytes], unpack: Callable[[bytes], Any]) -> None:
-        super().__init__()
-        self.pack, self.unpack = pack, unpack
-
-    def __getitem__(self, key: bytes) -> Any:
-        raw = self.get(key)
-        return None if raw is None else self.unpack(raw)
-
-    def __setitem__(self, key: bytes, value: Any) -> None:
-        super().__setitem__(key, self.pack(value))
-
-
 @settings(max_examples=60, deadline=None)
 @given(EVENTS)
 def test_what_is_stored_is_all_that_is_known(events: list[dict[str, Any]]) -> None:
-    stored = People(Stored(pack_head, unpack_head), Stored(bytes, bytes), Stored(bytes, bytes))
+    stored = People()
     kept: dict[Any, bytes] = {}
     last: dict[Any, int] = {}
     rows = []
@@ -96,9 +160,7 @@ def test_a_person_is_under_a_kilobyte_and_forgets() -> None:
         for hour in range(8, 14):
             each = event(START + day * 86_400_000 + hour * 3_600_000, place=(52.5, 13.4), device_id=f"d-{hour}")
             vectors([Case(b"acme|p-1", each, site, None, NO_DEVICE)], people)
-        head = people.heads[b"acme|p-1"]
-        assert head is not None
-        stored = pack_head(head), people.days[b"acme|p-1"] or b"", people.places[b"acme|p-1"] or b""
+        stored = [part[b"acme|p-1"] or b"" for part in (people.heads, people.days, people.places)]
         sizes.append(sum(len(part) + len(b"acme|p-00001") + 10 for part in stored))
     assert max(sizes) < 1000
     assert sizes[KEPT] == sizes[-1]
@@ -124,6 +186,8 @@ def test_a_device_of_thousands_stays_small() -> None:
 def test_sums_are_those_of_the_days(events: list[dict[str, Any]]) -> None:
     replay = Replay(BOTH)
     list(replay.measure(events))
-    for key, head in replay.people.heads.items():
-        assert head is not None
+    for key, stored in replay.people.heads.items():
+        assert stored is not None
+        head = unpack_head(stored)
+        assert pack_head(head) == stored
         assert head.sums == sums_before(replay.people.days[key] or b"", head.today, head.first, head.today)

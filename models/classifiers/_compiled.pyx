@@ -1,0 +1,134 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""Boosted trees in C: the margins of a few rows for what a call of XGBoost takes to begin.
+
+The sums are XGBoost's own to the last bit: 32-bit floats, first the base, then a leaf of each tree in the order of the
+trees. See models.classifiers.boosted.
+"""
+
+from libc.math cimport NAN, fabs, logf
+from libc.stdint cimport int32_t
+from libc.stdlib cimport free, malloc
+
+import numpy as np
+
+cdef enum:
+    ABREAST = 16  # rows that go down a tree together: their ways are independent, so a processor follows them at once
+
+cdef double REACH = np.finfo(np.float32).max
+
+
+cdef struct Node:
+    float limit          # a row goes right unless its value is less; NaN, so never, in a leaf
+    int32_t left         # where the left child is, the right one behind it; a leaf leads to itself
+    int32_t feature
+    int32_t missing      # 1 where a missing value goes right
+
+
+cdef struct Tree:
+    int32_t root
+    int32_t depth
+
+
+cdef class Trees:
+    """Trees laid out anew, breadth first.
+
+    Args:
+        trees: of each tree (left, right, feature, limit, default_left), one entry for each node; a leaf has -1 for a
+            child and its value for a limit. They must be trees: nobody looks again.
+        prior: the probability before the first tree.
+        features: in a row.
+    """
+
+    cdef Node* nodes
+    cdef float* leaves
+    cdef Tree* trees
+    cdef int count, features
+    cdef float base
+
+    def __cinit__(self, list trees, float prior, int features):
+        cdef Py_ssize_t whole = sum([len(each[0]) for each in trees]), at = 0, start, number, node
+        cdef int32_t[::1] left, right, feature
+        cdef float[::1] limit
+        cdef unsigned char[::1] default
+        cdef list row, below
+        self.count = len(trees)
+        self.features = features
+        # As the library computes it; numpy's logarithm of 32 bits is another.
+        self.base = -logf(<float>1.0 / prior - <float>1.0)
+        self.nodes = <Node*>malloc(max(1, whole) * sizeof(Node))
+        self.leaves = <float*>malloc(max(1, whole) * sizeof(float))
+        self.trees = <Tree*>malloc(max(1, self.count) * sizeof(Tree))
+        if self.nodes == NULL or self.leaves == NULL or self.trees == NULL:
+            raise MemoryError
+        for number in range(self.count):
+            left, right, feature, limit, default = trees[number]
+            self.trees[number].root = <int32_t>at
+            self.trees[number].depth = 0
+            start, row = at + 1, [0]
+            while True:
+                below = []
+                for node in row:
+                    if left[node] < 0:
+                        self.nodes[at] = Node(<float>NAN, <int32_t>at, 0, 0)
+                        self.leaves[at] = limit[node]
+                    else:
+                        self.nodes[at] = Node(limit[node], <int32_t>start, feature[node], not default[node])
+                        start += 2
+                        below.append(left[node])
+                        below.append(right[node])
+                    at += 1
+                if not below:
+                    break
+                self.trees[number].depth += 1
+                row = below
+
+    def __dealloc__(self):
+        free(self.nodes)
+        free(self.leaves)
+        free(self.trees)
+
+    def margins(self, const double[:, ::1] table not None, float[::1] out not None):
+        """Put the margins of a table (rows, features) into `out` (rows,). What no 32-bit float holds counts as missing.
+
+        Raises ValueError where they do not fit.
+        """
+        cdef Py_ssize_t rows = table.shape[0], width = table.shape[1], first = 0, row, place
+        cdef int abreast
+        cdef float* block
+        if width != self.features or out.shape[0] != rows:
+            raise ValueError(f"expected (rows, {self.features}) and (rows,)")
+        block = <float*>malloc(ABREAST * max(1, width) * sizeof(float))
+        if block == NULL:
+            raise MemoryError
+        while first < rows:
+            abreast = <int>min(<Py_ssize_t>ABREAST, rows - first)
+            for row in range(abreast):
+                for place in range(width):
+                    block[row * width + place] = single(table[first + row, place])
+            self.down(block, width, &out[first], abreast)
+            first += abreast
+        free(block)
+
+    cdef void down(self, const float* block, Py_ssize_t width, float* out, int rows) noexcept:
+        cdef int32_t[ABREAST] at
+        cdef const Node* node
+        cdef const Tree* tree
+        cdef float value
+        cdef int number, row, level
+        for row in range(rows):
+            out[row] = self.base
+        for number in range(self.count):
+            tree = &self.trees[number]
+            for row in range(rows):
+                at[row] = tree.root
+            for level in range(tree.depth):
+                for row in range(rows):
+                    node = &self.nodes[at[row]]
+                    value = block[row * width + node.feature]
+                    at[row] = node.left + ((value >= node.limit) | ((value != value) & node.missing))
+            for row in range(rows):
+                out[row] += self.leaves[at[row]]
+
+
+cdef inline float single(double value) noexcept:
+    return <float>value if fabs(value) <= REACH else <float>NAN
