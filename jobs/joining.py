@@ -1,19 +1,26 @@
 """Joining outcomes that came after the stream had forgotten their event, in the database.
 
 It makes the labels that the stream's join would have made, with the same versions, so it may run as often as one likes
-and beside the stream. See docs/outcomes.md.
+and beside the stream. What has matched no event after 30 days becomes a dead letter. See docs/outcomes.md.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from models.fraud.artifact import NAME
+from schemas import topics
 from sinks.store import Store, quoted
 from streams.fraud_outcomes import read
 from streams.outcomes import KEPT, Verdict
 
 BATCH = 500
 """Events that are looked up at a time."""
+
+REACH_MS = 30 * topics.DAY_MS
+"""An outcome waits so long for its event. Older events are refused, so none can come any more."""
+
+AGENT, UNMATCHED = "join-outcomes", "UnmatchedOutcome"
+"""Who gives such an outcome up, and the class of its dead letter."""
 
 Event = tuple[str, str]
 """Tenant and event id."""
@@ -36,6 +43,55 @@ def late(store: Store, since_ms: int, until_ms: int, tenant: str | None = None) 
                 verdict = newest[whose, row["event_id"]]
                 if row.pop("labelled") < verdict.decided_at:
                     yield row | verdict.about(row["event_time"])
+
+
+def unmatched(
+    store: Store, prefix: str, since_ms: int, until_ms: int, tenant: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Dead letters of outcomes of this time whose event nobody ever scored, and that have none yet.
+
+    Args:
+        prefix: of the topics.
+        since_ms, until_ms, tenant: as of `late`; until at most REACH_MS ago.
+    Raises:
+        Unavailable, Refused, Mismatch: as `late`.
+    """
+    name, topic = quoted(store.database), topics.OUTCOMES_ATTENDANCE
+    which = " AND tenant_id = {tenant:String}" if tenant else ""
+    period = (
+        "model = {model:String} AND record_time >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC') "
+        "AND record_time <= fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC')" + which
+    )
+    rows = store.query(
+        "SELECT tenant_id, outcome_id, event_id, subject AS person_id, verdict, decided_by, "
+        "toUnixTimestamp64Milli(decided_at) AS decided_at, reason, source_partition, source_offset, "
+        f"toUnixTimestamp64Milli(record_time) AS source_timestamp FROM {name}.v_outcomes WHERE {period} "
+        f"AND (tenant_id, event_id) NOT IN (SELECT tenant_id, event_id FROM {name}.predictions "
+        f"WHERE model = {{model:String}} AND event_id IN (SELECT event_id FROM {name}.outcomes WHERE {period})) "
+        "AND (source_partition, source_offset) NOT IN (SELECT source_partition, source_offset "
+        f"FROM {name}.dead_letters WHERE source_topic = {{topic:String}}) ORDER BY source_partition, source_offset",
+        {
+            "model": NAME,
+            "since_ms": since_ms,
+            "until_ms": until_ms,
+            "tenant": tenant or "",
+            "topic": prefix + topic.name,
+        },
+    )
+    for row in rows:
+        place = {field: row.pop(field) for field in ("source_partition", "source_offset", "source_timestamp")}
+        days = REACH_MS // topics.DAY_MS
+        yield {
+            "source_topic": prefix + topic.name,
+            **place,
+            "agent": AGENT,
+            "error_class": UNMATCHED,
+            "message": f"no event {row['event_id']} of {row['tenant_id']} was scored within {days} days",
+            "key": topic.key_of(row),
+            "value": topic.codec.encode(row),
+            "headers": [],
+            "tenant_id": row["tenant_id"],
+        }
 
 
 def _newest(outcomes: Iterable[Mapping[str, Any]]) -> dict[Event, Verdict]:

@@ -83,6 +83,17 @@ def counted(store: Store, wanted: Wanted) -> tuple[int, int, int]:
     return rows, first, last
 
 
+def tenants(store: Store, model: str, since_ms: int) -> list[str]:
+    """The tenants that have labelled cases since an event time, epoch milliseconds. Raises as `labelled`."""
+    rows = store.query(
+        f"SELECT DISTINCT toString(tenant_id) AS tenant FROM {quoted(store.database)}.labelled_predictions "
+        "WHERE model = {model:String} AND event_time >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC') "
+        "ORDER BY tenant",
+        {"model": model, "since_ms": since_ms},
+    )
+    return [row["tenant"] for row in rows]
+
+
 def told(store: Store, wanted: Wanted) -> Iterator[Told]:
     """The cases of `labelled`, a week at a time, with what else is known of them. Raises as `labelled`."""
     for since in range(wanted.since_ms, wanted.until_ms + 1, STEP_MS):

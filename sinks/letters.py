@@ -1,7 +1,8 @@
 """Records that got no row, kept whole in the dead-letter topic."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -32,29 +33,19 @@ class Letters:
 
     def write(self, topic: str, rejected: Iterable[Rejected]) -> int:
         """Write them and wait until the broker has them; how many. Raises Unavailable: then none may be counted."""
+        return self.bury(_letter(topic, each) for each in rejected)
+
+    def bury(self, letters: Iterable[Mapping[str, Any]]) -> int:
+        """As `write`, of records of dead-letters."""
         with self._lock:
             self._failed.clear()
             count = 0
-            for each in rejected:
-                message = each.message
-                record = {
-                    "source_topic": topic,
-                    "source_partition": message.partition(),
-                    "source_offset": message.offset(),
-                    "source_timestamp": message.timestamp()[1],
-                    "agent": AGENT,
-                    "error_class": each.error_class,
-                    "message": each.reason[:2000],
-                    "key": message.key(),
-                    "value": message.value(),
-                    "headers": [{"name": name, "value": value} for name, value in message.headers() or ()],
-                    "tenant_id": None,
-                }
+            for letter in letters:
                 try:
                     self._producer.produce(
                         self._topic,
-                        key=message.key(),
-                        value=topics.DEAD_LETTERS.codec.encode(record),
+                        key=letter["key"],
+                        value=topics.DEAD_LETTERS.codec.encode(letter),
                         on_delivery=self._delivered,
                     )
                 except (BufferError, KafkaException) as error:
@@ -69,3 +60,20 @@ class Letters:
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:
             self._failed.append(error)
+
+
+def _letter(topic: str, rejected: Rejected) -> dict[str, Any]:
+    message = rejected.message
+    return {
+        "source_topic": topic,
+        "source_partition": message.partition(),
+        "source_offset": message.offset(),
+        "source_timestamp": message.timestamp()[1],
+        "agent": AGENT,
+        "error_class": rejected.error_class,
+        "message": rejected.reason[:2000],
+        "key": message.key(),
+        "value": message.value(),
+        "headers": [{"name": name, "value": value} for name, value in message.headers() or ()],
+        "tenant_id": None,
+    }

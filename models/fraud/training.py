@@ -31,6 +31,7 @@ class Result:
         scorer, feature_set: of the model.
         about: of its training; values of JSON.
         model, rule: reports of it and of the heuristic, as by models.evaluation.
+        measured: the cases that measured, with all features.
     """
 
     scorer: Scorer
@@ -38,6 +39,7 @@ class Result:
     about: Mapping[str, Any]
     model: Mapping[str, Any] | None
     rule: Mapping[str, Any] | None
+    measured: Examples
 
     def manifest(self, tenant: str, version: str, source: Mapping[str, Any]) -> Manifest:
         """Of this model as a version. `source`: what else is to be said of the cases; values of JSON."""
@@ -72,4 +74,4 @@ def learn(examples: Examples, feature_set: str, kind: str, seed: int = 0) -> Res
         model = report(test.labels, answers, Policy(trained.scorer.cuts))
         scores = heuristic.probabilities(whole.features)
         rule = report(test.labels, Answers(scores, scores, demanded=demanded), Policy(HEURISTIC_CUTS))
-    return Result(trained.scorer, feature_set, trained.about, model, rule)
+    return Result(trained.scorer, feature_set, trained.about, model, rule, whole)

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from jobs import joining
 from schemas import topics
-from sinks.tables import LABELLED_PREDICTIONS
+from sinks.letters import Letters
+from sinks.tables import DEAD_LETTERS, LABELLED_PREDICTIONS
 from streams.fraud_outcomes import FRAUD_OUTCOMES
 from streams.runtime.frame import InputRecord
 from streams.runtime.offline import run
@@ -17,6 +18,7 @@ from tests.conftest import Access
 from tests.sinks.conftest import Bench
 from tests.sinks.records import NOW_MS, outcome, prediction
 from watchfloor.cli import main
+from watchfloor.dead_letters import Letter, mended
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -82,8 +84,29 @@ def test_late_outcomes_make_the_labels_of_the_stream_once(
     for arguments, wanted in ((["--dry-run"], 0), ([], len(labels) - 10)):
         result = CliRunner().invoke(main, ["jobs", "run", "join-outcomes", "--json", *arguments])
         assert result.exit_code == 0, result.output
-        assert json.loads(result.stdout) == {"labels": len(labels) - 10, "published": wanted}
+        assert json.loads(result.stdout) == {"labels": len(labels) - 10, "published": wanted, "unmatched": 0}
     bench.drain()
     assert late(bench) == []
+    lost(bench)
     stored = {str(row["prediction_id"]): row["label_version"] for row in bench.rows(LABELLED_PREDICTIONS)}
     assert stored == {one["prediction_id"]: one["label_version"] for one in labels}
+
+
+def lost(bench: Bench) -> None:
+    """What matches nothing becomes a dead letter that holds it whole, once, after its time and not before."""
+    now = int(time.time() * 1000) + 60_000
+    letters = list(joining.unmatched(bench.store, bench.options.prefix, NOW_MS - 3_600_000, now))
+    codec, nobody = topics.OUTCOMES_ATTENDANCE.codec, [outcome(99), OUTCOMES[-1]]
+    assert sorted((codec.decode(each["value"]) for each in letters), key=str) == sorted(nobody, key=str)
+    assert {each["tenant_id"]: each["message"] for each in letters} == {
+        "local": "no event e99 of local was scored within 30 days",
+        "other": "no event e7 of other was scored within 30 days",
+    }
+    assert len(list(joining.unmatched(bench.store, bench.options.prefix, NOW_MS - 3_600_000, now, "other"))) == 1
+    assert Letters(bench.options.servers, bench.options.prefix).bury(letters) == 2
+    bench.drain()
+    assert list(joining.unmatched(bench.store, bench.options.prefix, NOW_MS - 3_600_000, now)) == []
+    (stored, _) = bench.rows(DEAD_LETTERS)
+    assert (stored["agent"], stored["error_class"]) == ("join-outcomes", "UnmatchedOutcome")
+    for each in letters:
+        assert mended(Letter(0, 0, 0, each), bench.options.prefix) == each["value"]

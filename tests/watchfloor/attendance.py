@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from watchfloor.cli import main
 
 WORLD = ("--tenants", "2", "--people", "90", "--days", "60", "--fraud-rate", "0.08", "--seed", "3")
-TENANT = "northgate"
+TENANT, OTHER = "northgate", "harbour"
 
 
 def simulated(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from models.registry import Place, Registry, Trust
 from sinks.migrate import migrate
 from sinks.store import Store
 from tests.conftest import Access
-from tests.watchfloor.attendance import TENANT, options, simulated
+from tests.watchfloor.attendance import OTHER, TENANT, options, simulated
 from watchfloor import attendance_files as files
 from watchfloor.cli import main
 from watchfloor.settings import Settings
@@ -85,9 +85,53 @@ def test_too_few_cases_are_refused(world: Path, keyed: Path, tmp_path: Path) -> 
     assert "training needs 200 labelled cases" in train(*options(world, outcomes=few), code=3).stderr
 
 
+def turned(world: Path, tmp_path: Path, tenant: str) -> Path:
+    """The outcomes with every verdict on this tenant's events turned round."""
+    other = {"fraud": "genuine", "genuine": "fraud", "unsure": "fraud"}
+    path = tmp_path / f"turned-{tenant}.jsonl"
+    with path.open("w") as file:
+        for line in (world / "outcomes.attendance.jsonl").read_text().splitlines():
+            one = json.loads(line)
+            if one["tenant_id"] == tenant:
+                one["verdict"] = other[one["verdict"]]
+            file.write(json.dumps(one) + "\n")
+    return path
+
+
+def pooled(*arguments: str) -> Any:
+    result = CliRunner().invoke(main, ["train", "fraud", "--pool", *arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_tenant_learns_from_nobody_and_the_global_model_from_who_lets_it(
+    world: Path, keyed: Path, tmp_path: Path
+) -> None:
+    kind = ("--kind", "logistic")
+    shared = pooled(*options(world), *kind, "--pooled", TENANT)
+    assert shared["tenant"] == "*"
+    assert list(shared["training"]["tenants"]) == [TENANT]
+    # The labels of others change nothing.
+    others = options(world, outcomes=turned(world, tmp_path, OTHER))
+    again = pooled(*others, *kind, "--pooled", TENANT, "--dry-run")
+    assert (again["training"], again["metrics"]) == (shared["training"], shared["metrics"])
+    # The tenant's own model is the same, too, and is told with which of the two is to serve.
+    own = report(*others, *kind)
+    assert own["training"]["digest"] == shared["training"]["digest"]
+    rung = own["training"]["ladder"]
+    assert rung["serves"] == "global"
+    assert (rung["gain"]["difference"], rung["gain"]["low"]) == (0.0, 0.0)
+    assert rung["gain"]["positives"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("--events", "{}"), "come together"), (("--sites", "{}"), "go with --events")],
+    [
+        (("--events", "{}"), "come together"),
+        (("--sites", "{}"), "go with --events"),
+        (("--pool",), "give a --tenant, or --pool"),
+        (("--pooled", "acme"), "goes with --pool"),
+    ],
 )
 def test_files_that_do_not_belong_together(world: Path, arguments: tuple[str, ...], said: str) -> None:
     given = [text.format(world / "control.sites.jsonl") for text in arguments]

@@ -18,6 +18,8 @@ from models.control import CUTS
 from models.tuning import WINDOW_MS, Share
 from producers.publish import Accepted, Publisher
 from schemas import topics
+from sinks.errors import Unavailable
+from sinks.letters import Letters
 from streams.runtime import Halt
 from streams.runtime.frame import InputRecord
 from watchfloor.commands.alerts import Since, versions
@@ -141,11 +143,15 @@ def alert_budget(tenant: str | None, dry_run: bool, as_json: bool, now: int, wai
 def join_outcomes(tenant: str | None, since: int, dry_run: bool, as_json: bool) -> None:
     """Every 10 minutes: label predictions whose outcome came after the stream had forgotten them (48 hours).
 
-    It makes the labels that the stream would have made, and none that is there already: docs/outcomes.md.
+    It makes the labels that the stream would have made, and none that is there already. An outcome that is 30 days
+    older than that, and whose event nobody ever scored, becomes a dead letter: docs/outcomes.md.
     """
     settings = Settings()
     store = open_store(settings)
-    labels = ask(settings, lambda: list(joining.late(store, since, int(time.time() * 1000), tenant)))
+    now = int(time.time() * 1000)
+    labels = ask(settings, lambda: list(joining.late(store, since, now, tenant)))
+    reach = max(0, since - joining.REACH_MS), now - joining.REACH_MS
+    lost = ask(settings, lambda: list(joining.unmatched(store, settings.prefix, *reach, tenant)))
     if labels and not dry_run:
         with Publisher(settings.kafka, prefix=settings.prefix, client="watchfloor-join-outcomes") as publisher:
             for first in range(0, len(labels), PUBLISHED):
@@ -155,12 +161,19 @@ def join_outcomes(tenant: str | None, since: int, dry_run: bool, as_json: bool) 
                     raise click.ClickException(
                         f"{len(wrong)} of {len(labels)} labels are not in Kafka, run this again: {wrong[0].reason}"
                     )
+    if lost and not dry_run:
+        try:
+            Letters(settings.kafka, settings.prefix).bury(lost)
+        except Unavailable as error:
+            raise click.ClickException(f"Kafka at {settings.kafka}: {error}") from error
     if as_json:
-        click.echo(json.dumps({"labels": len(labels), "published": 0 if dry_run else len(labels)}))
-    else:
-        click.echo(
-            f"{len(labels):,} labels were missing" + (" (--dry-run: not published)" if dry_run else ", published")
-        )
+        done = 0 if dry_run else len(labels)
+        click.echo(json.dumps({"labels": len(labels), "published": done, "unmatched": len(lost)}))
+        return
+    click.echo(f"{len(labels):,} labels were missing" + (" (--dry-run: not published)" if dry_run else ", published"))
+    if lost:
+        became = "left (--dry-run)" if dry_run else f"dead letters now: watchfloor dlq list --agent {joining.AGENT}"
+        click.echo(f"{len(lost):,} outcomes of events that nobody scored are {became}")
 
 
 def _candidates(settings: Settings, since: int, until: int) -> Iterator[tuple[int, InputRecord]]:

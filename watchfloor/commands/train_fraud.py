@@ -1,23 +1,28 @@
 """`watchfloor train fraud`: a model of attendance fraud of a tenant's labelled check-ins."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 import numpy as np
 
 from models.classifiers import Examples, TooFewLabels, artifact
-from models.fraud.artifact import NAME
-from models.fraud.evaluation import UNKNOWN
+from models.fraud import ladder
+from models.fraud.artifact import NAME, unpack
+from models.fraud.evaluation import UNKNOWN, Cases
 from models.fraud.features import FEATURE_SETS, FEATURES_V2, LARGEST
 from models.fraud.training import KINDS, SPAN_MS, Result, learn
-from models.registry import version_at
+from models.registry import EVERYONE, Place, Registry, version_at
 from producers.tables import FileError
-from sinks.labelled import Wanted, labelled
+from sinks.labelled import Wanted, labelled, tenants
 from sinks.tables import LAST_MS
+from streams.serving import FLAGS
 from watchfloor import attendance_files as files
+from watchfloor.commands.control import read_control
 from watchfloor.commands.db import ask, open_store
 from watchfloor.commands.replay import Time
 from watchfloor.registry import in_words, open_registry, open_signer, publish
@@ -29,7 +34,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--tenant", required=True, help="Whose model.")
+@click.option("--tenant", help="Whose model.")
+@click.option("--pool", is_flag=True, help="The global model, of all tenants whose flag pool_data is on.")
+@click.option("--pooled", multiple=True, metavar="TENANT", help="With --pool: of these instead of by flag; repeatable.")
 @click.option(
     "--feature-set", type=click.Choice(list(FEATURE_SETS)), default=LARGEST, show_default=True, help="What it sees."
 )
@@ -44,7 +51,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Train and report, store nothing; needs no key.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def fraud(
-    tenant: str,
+    tenant: str | None,
+    pool: bool,
+    pooled: tuple[str, ...],
     feature_set: str,
     kind: str,
     until: int | None,
@@ -57,18 +66,26 @@ def fraud(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train a model of fraud on a tenant's labelled check-ins of the newest half year.
+    """Train a model of fraud on a tenant's labelled check-ins of the newest half year, or the global one with --pool.
 
     From ClickHouse it takes the features as they were when an event was scored, with the newest verdicts; from files it
     replays the events. The oldest cases train, newer ones calibrate, the newest 15 % measure. At least 200 labelled
     cases are needed, 20 of them frauds. `watchfloor models activate fraud` lets the version serve.
 
+    A tenant's model learns from nobody else. The report says whether it or the newest global one is to serve: its own
+    where it is better in a paired test on cases that neither learned from. What --pool learns from is said by tenant.
+
     \b
     watchfloor train fraud --tenant acme
+    watchfloor train fraud --pool
     watchfloor train fraud --tenant acme --events events.jsonl --outcomes outcomes.jsonl --sites sites.jsonl
 
     Exit code 3 when there are too few cases.
     """
+    if (tenant is None) != pool:
+        raise click.UsageError("give a --tenant, or --pool")
+    if pooled and not pool:
+        raise click.UsageError("--pooled goes with --pool")
     if (events_file is None) != (outcomes is None):
         raise click.UsageError("--events and --outcomes come together")
     if events_file is None and (sites or calendars or rosters):
@@ -82,16 +99,28 @@ def fraud(
     last = until or LAST_MS
     if events_file is None or outcomes is None:
         source: dict[str, Any] = {"source": "clickhouse"}
-        examples = _stored(settings, tenant, last)
+        chosen: _Cases = _Stored(settings, last)
     else:
         source = {"source": events_file.name}
-        examples = _replayed(events_file, outcomes, sites, calendars, rosters, tenant, last)
+        chosen = _replayed(events_file, outcomes, sites, calendars, rosters, tenant, last)
+    owner = tenant or EVERYONE
     try:
+        if tenant is None:
+            names = list(pooled) or _who_pool(settings, chosen.tenants())
+            parts = {name: chosen.cases(name) for name in names}
+            examples = ladder.pooled(parts, names)
+            source["tenants"] = {name: {"rows": len(part), "positives": part.positives} for name, part in parts.items()}
+        else:
+            examples = chosen.cases(tenant)
         result = learn(examples, feature_set, kind, seed)
     except TooFewLabels as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(TOO_FEW) from error
-    manifest = result.manifest(tenant, version_at(datetime.now(UTC)), source)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    if tenant is not None and registry is not None:
+        source["ladder"] = _rung(registry, result, seed).about
+    manifest = result.manifest(owner, version_at(datetime.now(UTC)), source)
     removed: list[str] = []
     if registry is not None and signer is not None:
         with in_words():
@@ -104,12 +133,51 @@ def fraud(
         _show(named, result, None if dry_run else settings.model_store, removed)
 
 
-def _stored(settings: Settings, tenant: str, until_ms: int) -> Examples:
-    store = open_store(settings, timeout_s=QUERY_LIMIT_S)
-    now = int(datetime.now(UTC).timestamp() * 1000)
-    since = min(until_ms, now) - SPAN_MS
-    wanted = Wanted(NAME, tenant, LARGEST, len(FEATURES_V2), since, until_ms, until_ms)
-    return Examples.of(*ask(settings, lambda: labelled(store, wanted)))
+class _Cases(Protocol):
+    """Labelled cases by tenant."""
+
+    def tenants(self) -> list[str]: ...
+
+    def cases(self, tenant: str) -> Examples: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Those of ClickHouse, of the half year before a time (epoch milliseconds)."""
+
+    settings: Settings
+    until_ms: int
+
+    @property
+    def since_ms(self) -> int:
+        return min(self.until_ms, int(datetime.now(UTC).timestamp() * 1000)) - SPAN_MS
+
+    def tenants(self) -> list[str]:
+        store = open_store(self.settings, timeout_s=QUERY_LIMIT_S)
+        return ask(self.settings, lambda: tenants(store, NAME, self.since_ms))
+
+    def cases(self, tenant: str) -> Examples:
+        store = open_store(self.settings, timeout_s=QUERY_LIMIT_S)
+        wanted = Wanted(NAME, tenant, LARGEST, len(FEATURES_V2), self.since_ms, self.until_ms, self.until_ms)
+        return Examples.of(*ask(self.settings, lambda: labelled(store, wanted)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Replayed:
+    """Those of a file."""
+
+    name: str
+    found: Mapping[str, Cases]
+
+    def tenants(self) -> list[str]:
+        return list(self.found)
+
+    def cases(self, tenant: str) -> Examples:
+        cases = self.found.get(tenant)
+        if cases is None:
+            raise click.ClickException(f"{self.name} has no events of tenant {tenant}")
+        rows = np.flatnonzero(cases.early != UNKNOWN)
+        return Examples.of(cases.times_ms[rows], cases.vectors[rows], cases.early[rows] == 1)
 
 
 def _replayed(
@@ -118,9 +186,10 @@ def _replayed(
     sites: Path | None,
     calendars: Path | None,
     rosters: Path | None,
-    tenant: str,
+    tenant: str | None,
     until_ms: int,
-) -> Examples:
+) -> _Cases:
+    """Of all tenants, or of one."""
     refused = files.Refused()
     with files.progress() as told:
         try:
@@ -131,12 +200,27 @@ def _replayed(
             raise click.ClickException(str(error)) from error
         if refused.count:
             click.echo(f"{refused.count:,} lines are no records and left out: {'; '.join(refused.examples)}", err=True)
-        mine = [event for event in given if event["tenant_id"] == tenant]
-        if not mine:
-            raise click.ClickException(f"{events} has no events of tenant {tenant}")
-        cases = files.cases(mine, known, said, until_ms, told)[tenant]
-    rows = np.flatnonzero(cases.early != UNKNOWN)
-    return Examples.of(cases.times_ms[rows], cases.vectors[rows], cases.early[rows] == 1)
+        mine = [event for event in given if tenant in (None, event["tenant_id"])]
+        return _Replayed(str(events), files.cases(mine, known, said, until_ms, told))
+
+
+def _who_pool(settings: Settings, names: list[str]) -> list[str]:
+    """The tenants whose labels may train the global model."""
+    control, now = read_control(settings), int(datetime.now(UTC).timestamp() * 1000)
+    return [name for name in names if control.get(FLAGS, name, "pool_data", now)]
+
+
+def _rung(registry: Registry, result: Result, seed: int) -> ladder.Rung:
+    """What is to serve the tenant: its new model, or the newest global one."""
+    place = Place(NAME, EVERYONE)
+    with in_words():
+        version = next(reversed(registry.versions(place)), None)
+        found = None if version is None else registry.load(place, version)
+        shared = None if found is None else unpack(found)
+    if found is None or shared is None:
+        return ladder.climb(result.scorer, None, result.measured)
+    until = ladder.learned_until(found.manifest.training)
+    return ladder.climb(result.scorer, shared.scorer, result.measured, until, seed)
 
 
 def _show(named: dict[str, Any], result: Result, store: str | None, removed: list[str]) -> None:
@@ -157,6 +241,11 @@ def _show(named: dict[str, Any], result: Result, store: str | None, removed: lis
             f"{metrics['pr_auc']:.3f} (heuristic {metrics['heuristic_pr_auc']:.3f}), precision at 80 % recall "
             f"{metrics['precision_at_80_recall']:.0%}, HIGH {metrics['high_share']:.1%} of all"
         )
+    for tenant, part in training.get("tenants", {}).items():
+        click.echo(f"  of {tenant}: {part['rows']:,} cases, {part['positives']:,} frauds")
+    if "ladder" in training:
+        serves = {ladder.OWN: "this model", ladder.SHARED: "the global model"}[training["ladder"]["serves"]]
+        click.echo(f"  to serve   {serves}: {training['ladder']['why']}")
     if removed:
         click.echo(f"  removed    {', '.join(removed)}: the five newest are kept")
     click.echo(f"stored at {store}" if store else "stored nowhere (--dry-run)")
