@@ -82,12 +82,13 @@ def records(store: Store, table: Table, where: str, order: str, **parameters: st
     Raises:
         Unavailable, Refused, Mismatch.
     """
-    fields = ", ".join(_as_field(column) for column in table.columns if not column.field.startswith("@"))
+    fields = ", ".join(as_field(column) for column in table.columns if not column.field.startswith("@"))
     view = f"{quoted(store.database)}.{quoted(f'v_{table.name}')}"
     return store.query(f"SELECT {fields} FROM {view} AS t WHERE {where} ORDER BY {order}", parameters)
 
 
-def _as_field(column: Column) -> str:
+def as_field(column: Column) -> str:
+    """A column of `t` under the name of its record's field, as the record has it: times in epoch milliseconds."""
     value, name = f"t.{quoted(column.name)}", quoted(column.field)
     if "DateTime64" in column.type:
         return f"toUnixTimestamp64Milli({value}) AS {name}"

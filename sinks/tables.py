@@ -165,6 +165,7 @@ EVENTS_ATTENDANCE = Table(
         accounts_per_device_30d number?
         accounts_on_device_5min number?
         seconds_since_other_account number?
+        device_offset Int64
     """),
 )
 ALERT_COLUMNS = columns("""

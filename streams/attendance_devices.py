@@ -33,13 +33,16 @@ def process(frame: Frame) -> None:
             last = None if held is None else int(_DAY.unpack(held[1])[0])
             facts, devices[key], day = observe(devices[key] or UNUSED, last, mark, event["occurred_at"])
             if day != last:
-                timers.set(key, name, (day + WINDOW + LATEST_DAYS) * topics.DAY_MS, _DAY.pack(day))
+                # Where a partition catches up, others are days ahead in time: their clock must not forget him at once.
+                known = max(day, moment.clock // topics.DAY_MS)
+                timers.set(key, name, (known + WINDOW + LATEST_DAYS) * topics.DAY_MS, _DAY.pack(day))
             accounts, minutes, seconds = facts
         del event["carrier"]
         event["own_roster"] = event["allowed_sites"] is not None
         event["accounts_per_device_30d"] = accounts
         event["accounts_on_device_5min"] = minutes
         event["seconds_since_other_account"] = None if seconds is None or math.isnan(seconds) else seconds
+        event["device_offset"] = moment.record.offset
         out.append(event)
     frame.send(topics.ATTENDANCE_ENRICHED, out)
 

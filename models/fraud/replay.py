@@ -25,6 +25,25 @@ class Measured(NamedTuple):
     vectors: NDArray[np.float64]
 
 
+class Devices:
+    """Every device's past, as far as it has been replayed."""
+
+    def __init__(self) -> None:
+        self._devices: dict[tuple[str, str], Device] = {}
+        self._last: dict[tuple[str, str, int], int] = {}
+
+    def measure(self, event: Event) -> DeviceFacts:
+        """What an event's device tells, which learns it; events of one device in the order of their log."""
+        name = event["device_id"]
+        if name is None:
+            return NO_DEVICE
+        tenant, mark = event["tenant_id"], mark_of(event["person_id"])
+        place = tenant, name, mark
+        device, last = self._devices.get((tenant, name), UNUSED), self._last.get(place)
+        facts, self._devices[tenant, name], self._last[place] = observe(device, last, mark, event["occurred_at"])
+        return facts
+
+
 class Replay:
     """Everybody's and everything's past, as far as it has been replayed.
 
@@ -35,8 +54,7 @@ class Replay:
     def __init__(self, references: References) -> None:
         self._references = references
         self.people = People()
-        self._devices: dict[tuple[str, str], Device] = {}
-        self._last: dict[tuple[str, str, int], int] = {}
+        self.devices = Devices()
 
     def measure(self, events: Iterable[Event], batch: int = BATCH) -> Iterator[Measured]:
         """Vectors of events, which are learned: first those of what comes first.
@@ -51,14 +69,4 @@ class Replay:
 
     def _case(self, event: Event) -> Case:
         key = EVENTS_ATTENDANCE.key_of(event)
-        return case_of(key, event, self._references, event["occurred_at"], self._device(event))
-
-    def _device(self, event: Event) -> DeviceFacts:
-        name = event["device_id"]
-        if name is None:
-            return NO_DEVICE
-        tenant, mark = event["tenant_id"], mark_of(event["person_id"])
-        place = tenant, name, mark
-        device, last = self._devices.get((tenant, name), UNUSED), self._last.get(place)
-        facts, self._devices[tenant, name], self._last[place] = observe(device, last, mark, event["occurred_at"])
-        return facts
+        return case_of(key, event, self._references, event["occurred_at"], self.devices.measure(event))

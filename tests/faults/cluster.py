@@ -64,6 +64,16 @@ class Cluster:
     def database_name(self) -> str:
         return "faults_" + "".join(char if char.isalnum() else "_" for char in self.prefix)
 
+    @property
+    def models(self) -> str:
+        """Where versions of models are stored."""
+        return str(self.home / "models")
+
+    @property
+    def trusted(self) -> Path:
+        """The keys whose models workers load."""
+        return self.home / "trusted-keys"
+
     def environment(self) -> dict[str, str]:
         return {
             "WATCHFLOOR_HOME": str(self.home),
@@ -75,6 +85,8 @@ class Cluster:
             "WATCHFLOOR_CLICKHOUSE_USER": self.database.user,
             "WATCHFLOOR_CLICKHOUSE_PASSWORD": self.database.password,
             "WATCHFLOOR_DATABASE": self.database_name,
+            "WATCHFLOOR_MODELS": self.models,
+            "WATCHFLOOR_TRUSTED_KEYS": str(self.trusted),
         }
 
     # -- topics -------------------------------------------------------------------------------------------

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator
 from confluent_kafka import Producer
 
 from tests.faults.bad_input import message, mixture
-from tests.faults.samples import Fleet, Message
-from tests.faults.traffic import Traffic
+from tests.faults.domains import Source
+from tests.faults.samples import Message
 
 INTENT = "intent"
 """Header that says what the generator meant; the runtime must carry it into the dead letter."""
 
 
 class Load:
-    """A thread that publishes a fleet's messages until it is stopped.
+    """A thread that publishes a source's messages until it is stopped; bad ones are a fleet's.
 
     rate: records per second. While the broker is away messages wait in the producer and then here; none is
     given up, and after its return they are sent in order.
@@ -27,7 +27,7 @@ class Load:
         servers: str,
         prefix: str,
         rate: float,
-        fleet: Fleet | Traffic,
+        fleet: Source,
         bad: int = 0,
         bad_seconds: float = 60,
     ) -> None:

@@ -94,6 +94,36 @@ class Watch:
         return worst
 
 
+@dataclass(frozen=True, slots=True)
+class Watches:
+    """Several output topics watched together: recovery is over when each of them flows."""
+
+    all: tuple[Watch, ...]
+
+    def start(self) -> None:
+        for watch in self.all:
+            watch.start()
+
+    def stop(self) -> None:
+        for watch in self.all:
+            watch.stop()
+
+    @property
+    def flowing(self) -> bool:
+        """Whether something has come on every lane."""
+        return all(len(watch.seen) == watch.lanes for watch in self.all)
+
+    @property
+    def last(self) -> float:
+        return max(watch.last for watch in self.all)
+
+    def recovery(self, fault: Fault) -> float | None:
+        """As `Watch.recovery`, of the slowest."""
+        found = [watch.recovery(fault) for watch in self.all]
+        known = [seconds for seconds in found if seconds is not None]
+        return max(known) if len(known) == len(found) else None
+
+
 _BIRTH = re.compile(rb"@(\d{13})@(?:(\d+)\.)?")
 
 
@@ -126,7 +156,7 @@ class Recovery:
     never: int
 
 
-def recoveries(watch: Watch, faults: list[Fault]) -> list[Recovery]:
+def recoveries(watch: Watch | Watches, faults: list[Fault]) -> list[Recovery]:
     """Recovery by kind of fault. Faults that came before the last one of their kind was over make a row of their
     own, "KIND in a row", and count from the last of them.
     """

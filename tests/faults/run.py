@@ -12,17 +12,17 @@ from uuid import uuid4
 import streams.topology
 import tests.faults.topology
 from producers.control import ask, command
-from schemas import topics
 from sinks.tables import ROUTES, TABLES
 from streams.runtime.agent import Agent
+from streams.serving import NO_MODELS
 from tests.faults import logs, relay
 from tests.faults.bad_input import KINDS, LUCKY
 from tests.faults.cluster import Cluster
 from tests.faults.compare import Verdict
+from tests.faults.domains import DOMAINS, Mixed, Source
 from tests.faults.load import Load
 from tests.faults.oracle import Oracle
-from tests.faults.recovery import Recovery, Watch, born, recoveries
-from tests.faults.samples import Fleet
+from tests.faults.recovery import Recovery, Watch, Watches, born, recoveries
 from tests.faults.scenarios import Scenario
 from tests.faults.stage import Stage
 from tests.faults.tables import judge
@@ -79,10 +79,11 @@ class Result:
         }
 
 
-def agents_of(scenario: Scenario) -> Sequence[Agent]:
+def agents_of(scenario: Scenario, cluster: Cluster, seed: int) -> Sequence[Agent]:
     match scenario.agents:
         case "product":
-            return streams.topology.AGENTS
+            loaded = [DOMAINS[name].models(cluster, seed) for name in scenario.domains]
+            return streams.topology.agents(next((one for one in loaded if one is not NO_MODELS), NO_MODELS))
         case "relay":
             return relay.AGENTS
         case _:
@@ -93,7 +94,7 @@ def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
     """Run it and judge it. What goes wrong in the system is in the result; what goes wrong in the run is raised."""
     result = Result(scenario.name, scenario.title, seed, scenario.reference)
     started = time.monotonic()
-    agents = agents_of(scenario)
+    agents = agents_of(scenario, cluster, seed)
     cluster.prepare(f"{scenario.name}-{uuid4().hex[:6]}-", scenario.partitions, agents)
     if scenario.sinks:
         cluster.migrate()
@@ -146,12 +147,7 @@ def run_scenario(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
 
 def set_up(cluster: Cluster, scenario: Scenario, seed: int, agents: Sequence[Agent]) -> Stage:
     """Workers and sinks started, outputs watched, load flowing."""
-    far = scenario.agents == "relay"
-    source = Traffic(seed, scenario.partitions) if far else Fleet(seed, odd=scenario.odd)
-    load = Load(cluster.servers, cluster.prefix, scenario.rate, source, scenario.bad, scenario.bad_seconds)
-    watched = relay.RESULTS if far else topics.PREDICTIONS_ANOMALY
-    ways = scenario.partitions if far else 1
-    watch = Watch(cluster.servers, cluster.prefix + watched.name, scenario.partitions, born, ways)
+    load, watch = traffic(cluster, scenario, seed)
     stage = Stage(cluster, random.Random(seed), load, watch, scenario.agents, scenario.dynamic)
     for number in range(scenario.workers):
         stage.start_worker(f"worker-{number}")
@@ -159,9 +155,28 @@ def set_up(cluster: Cluster, scenario: Scenario, seed: int, agents: Sequence[Age
         stage.start_sink(f"sink-{number}")
     if scenario.agents == "product":
         never_pause(cluster)
+        for name in scenario.domains:
+            DOMAINS[name].enter(cluster, seed)
     watch.start()
     load.start()
     return stage
+
+
+def traffic(cluster: Cluster, scenario: Scenario, seed: int) -> tuple[Load, Watches]:
+    """What flows, and where it must come out."""
+    partitions = scenario.partitions
+    source: Source
+    if scenario.agents == "relay":
+        source = Traffic(seed, partitions)
+        watched = [(relay.RESULTS, partitions)]
+    else:
+        domains = [DOMAINS[name] for name in scenario.domains]
+        sources = [domain.source(seed, partitions, scenario.odd) for domain in domains]
+        source = sources[0] if len(sources) == 1 else Mixed(sources)
+        watched = [(domain.output, partitions if domain.repartitioned else 1) for domain in domains]
+    load = Load(cluster.servers, cluster.prefix, scenario.rate, source, scenario.bad, scenario.bad_seconds)
+    watches = [Watch(cluster.servers, cluster.prefix + topic.name, partitions, born, ways) for topic, ways in watched]
+    return load, Watches(tuple(watches))
 
 
 def never_pause(cluster: Cluster) -> None:

@@ -21,6 +21,7 @@ class Scenario:
     rate: records per second. settle: seconds of quiet load before the first fault. session_ms: the group's session
     timeout. bad: bad records mixed in, over `bad_seconds`. odd: repeats, conflicts and late samples, too.
     reference: another system, run for comparison; what it loses is a finding, not a failure.
+    domains: of tests.faults.domains, whose traffic flows through the product's agents, each in the same share.
     bug: error class of a bug that the script plants. check: what must be true beside the comparison; its complaints.
     """
 
@@ -28,6 +29,7 @@ class Scenario:
     title: str
     script: Callable[[Stage], None]
     agents: Kind = "product"
+    domains: tuple[str, ...] = ("metrics",)
     workers: int = 2
     sinks: int = 0
     partitions: int = 4
@@ -275,7 +277,13 @@ PEERS: dict[Kind, str] = {
 }
 
 SHORT = Scenario(
-    "short", "5 kills of worker and sink, broker and database once each", short, workers=2, sinks=1, rate=200
+    "short",
+    "5 kills of worker and sink, broker and database once each, metrics and attendance",
+    short,
+    domains=("metrics", "attendance"),
+    workers=2,
+    sinks=1,
+    rate=200,
 )
 
 RELAY_SHORT = Scenario(
@@ -311,8 +319,9 @@ RELAY: tuple[Scenario, ...] = (
 LONG: tuple[Scenario, ...] = (
     Scenario(
         "kills",
-        "20 kill -9 of 3 workers and 2 sinks",
+        "20 kill -9 of 3 workers and 2 sinks, metrics and attendance",
         mixed_kills(20, "worker", "worker", "sink"),
+        domains=("metrics", "attendance"),
         workers=3,
         sinks=2,
     ),

@@ -10,7 +10,7 @@ from tests.faults import clock
 from tests.faults.cluster import Cluster
 from tests.faults.load import Load
 from tests.faults.processes import Process
-from tests.faults.recovery import Fault, Watch
+from tests.faults.recovery import Fault, Watches
 from tests.faults.waiting import until
 
 Kind = Literal["product", "counter", "relay", "at_least_once", "exactly_once"]
@@ -28,7 +28,7 @@ class Stage:
     cluster: Cluster
     draw: random.Random
     load: Load
-    watch: Watch
+    watch: Watches
     kind: Kind
     dynamic: bool = False
     faults: list[Fault] = field(default_factory=list)
@@ -153,7 +153,7 @@ class Stage:
             for process in self.cluster.processes.values():
                 if not process.alive:
                     raise RuntimeError(f"{process.name} ended by itself:\n{process.tail()}")
-            return len(self.watch.seen) == self.watch.lanes
+            return self.watch.flowing
 
         until(flows, FIRST_OUTPUT_S, "output of every partition")
 

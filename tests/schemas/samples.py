@@ -138,6 +138,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "accounts_per_device_30d": 2.0,
         "accounts_on_device_5min": 1.0,
         "seconds_since_other_account": 12.5,
+        "device_offset": 12,
     },
     "outcomes.attendance": {
         **HOST,

@@ -119,6 +119,7 @@ def attended(number: int, **changes: Any) -> dict[str, Any]:
         "accounts_per_device_30d": 2.0 if phone else None,
         "accounts_on_device_5min": 1.0 if phone else None,
         "seconds_since_other_account": None,
+        "device_offset": 7 * number,
     }
     return {**base, **changes}
 

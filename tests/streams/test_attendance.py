@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -213,6 +213,20 @@ def test_people_leave_a_device_after_thirty_days_and_its_state_does_not_stay() -
     assert [each["accounts_per_device_30d"] for each in found] == [1, 2, 3, 2, 1, 1]
     timers = [key for key in outcomes[1][1].state if b"~timer" in key]
     assert len(timers) == 1, "two have not been there for 61 days"
+
+
+def test_a_device_whose_partition_is_months_ahead_still_knows_its_person() -> None:
+    start = at("2026-03-02T08:00")
+    ahead = event(start + 80 * topics.DAY_MS, person_id="p-9", device_id="d-9")
+    late = [event(start + day * topics.DAY_MS, device_id="d-1") for day in range(5)]
+    source = [each._replace(timestamp=ahead["occurred_at"]) for each in published([ahead, *late])]
+    intake = replace(ATTENDANCE_INTAKE, max_age=None)
+    heard = [
+        InputRecord(key, value, ahead["occurred_at"], offset)
+        for offset, (key, value) in enumerate(run(intake, source).topic("attendance.by-device"))
+    ]
+    found = said(run(ATTENDANCE_DEVICES, heard), topics.ATTENDANCE_ENRICHED)
+    assert [each["accounts_per_device_30d"] for each in found] == [1] * 6
 
 
 def test_an_event_of_an_unknown_site_is_scored_and_says_so() -> None:

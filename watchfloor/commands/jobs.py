@@ -4,6 +4,8 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -12,15 +14,17 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Column, Table
 
-from jobs import budget, joining
+from jobs import budget, joining, parity
 from jobs.tuning import Plan, Step, newest, tune
-from models.control import CUTS
+from models.control import CUTS, DEFAULTS
 from models.tuning import WINDOW_MS, Share
 from producers.publish import Accepted, Publisher
 from schemas import topics
+from sinks import archive
 from sinks.errors import Unavailable
 from sinks.letters import Letters
-from streams.runtime import Halt
+from streams.runtime import Control, Halt
+from streams.runtime.follower import Follower
 from streams.runtime.frame import InputRecord
 from watchfloor.commands.alerts import Since, versions
 from watchfloor.commands.control import UNANSWERED
@@ -28,6 +32,8 @@ from watchfloor.commands.db import ask, open_store
 from watchfloor.log import messages
 from watchfloor.settings import Settings
 
+DIFFERS = 1
+QUERY_LIMIT_S = 600.0
 PUBLISHED = 5000
 """Labels that are published at a time."""
 
@@ -174,6 +180,58 @@ def join_outcomes(tenant: str | None, since: int, dry_run: bool, as_json: bool) 
     if lost:
         became = "left (--dry-run)" if dry_run else f"dead letters now: watchfloor dlq list --agent {joining.AGENT}"
         click.echo(f"{len(lost):,} outcomes of events that nobody scored are {became}")
+
+
+@run.command("parity")
+@click.option("--for", "day", type=click.DateTime(["%Y-%m-%d"]), help="Day (UTC) of the events; without it yesterday.")
+@click.option("--days", type=click.IntRange(1), default=1, show_default=True, help="So many days, that day the last.")
+@click.option("--tenant", help="Only this tenant's.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all figures.")
+def check_parity(day: datetime | None, days: int, tenant: str | None, as_json: bool) -> None:
+    """Daily: compute the features of a day's check-ins again from the raw events; compare them with the logged ones.
+
+    Exit code 1 when more than 0.1 % of a tenant's events differ in any bit: docs/models.md, "Training".
+    """
+    settings = Settings()
+    store = open_store(settings, timeout_s=QUERY_LIMIT_S)
+    last = datetime.now(UTC) - timedelta(1) if day is None else day
+    end = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(1)
+    since, until = (int(each.timestamp() * 1000) for each in (end - timedelta(days), end))
+    try:
+        control = asyncio.run(_references(settings))
+    except TROUBLE as error:
+        raise click.ClickException(f"Kafka at {settings.kafka}: {error or type(error).__name__}") from error
+
+    def checked() -> list[parity.Parity]:
+        chosen = archive.tenants(store, since, until) if tenant is None else [tenant]
+        return [parity.check(store, control, each, since, until) for each in chosen]
+
+    found: list[parity.Parity] = ask(settings, checked)
+    if as_json:
+        told = [asdict(each) | {"share": each.share, "alarming": each.alarming} for each in found]
+        click.echo(json.dumps({"since": since, "until": until, "tenants": told}))
+    else:
+        _show_parity(found)
+    if any(each.alarming for each in found):
+        raise SystemExit(DIFFERS)
+
+
+async def _references(settings: Settings) -> Control:
+    """All versions of sites, calendars and rosters."""
+    names = (topics.CONTROL_REFERENCES,)
+    async with Follower(settings.kafka, names, prefix=settings.prefix, defaults=DEFAULTS) as follower:
+        return follower.control
+
+
+def _show_parity(found: list[parity.Parity]) -> None:
+    for each in found:
+        left = f", {each.left_out:,} of another feature set left out" if each.left_out else ""
+        click.echo(f"{each.tenant}: {each.events:,} events, {each.different:,} differ ({each.share:.3%}){left}")
+        for one in each.first:
+            told = [f"{name} was {was!r}, is {now!r}" for name, (was, now) in one.features.items()]
+            click.echo(f"  {one.event_id} of {one.person_id}: {one.why or '; '.join(told)}")
+    if not found:
+        click.echo("There are no check-ins of that time.")
 
 
 def _candidates(settings: Settings, since: int, until: int) -> Iterator[tuple[int, InputRecord]]:
