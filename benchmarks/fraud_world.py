@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -98,22 +99,28 @@ def tenants(count: int) -> list[str]:
 
 
 def copies(world: World, events: int, names: list[str]) -> Iterator[Record]:
-    """So many events of people who do what the simulated ones did, dealt out to tenants.
+    """So many events of people who do what the simulated ones did, all at the same times, dealt out to tenants.
 
     All came a moment ago: the frames of a backlog.
     """
-    now = int(time.time() * 1000)
-    for first in range(0, events, len(world.events)):
-        copy = first // len(world.events)
-        for each in world.events[: events - first]:
-            person = f"{each['person_id']}-{copy}"
-            yield {
-                **each,
-                "tenant_id": names[_dealt(person, len(names))],
-                "event_id": f"{each['event_id']}-{copy}",
-                "person_id": person,
-                "published_at": now,
-            }
+    now, count = int(time.time() * 1000), _copies(world, events)
+    made = (
+        {
+            **each,
+            "tenant_id": names[_dealt(person, len(names))],
+            "event_id": f"{each['event_id']}-{copy}",
+            "person_id": person,
+            "published_at": now,
+        }
+        for each in world.events
+        for copy in range(count)
+        for person in [f"{each['person_id']}-{copy}"]
+    )
+    return islice(made, events)
+
+
+def _copies(world: World, events: int) -> int:
+    return -(-events // len(world.events))
 
 
 def copied(world: World, events: int, names: list[str]) -> dict[str, list[Record]]:
@@ -121,7 +128,7 @@ def copied(world: World, events: int, names: list[str]) -> dict[str, list[Record
     found: dict[str, list[Record]] = {name: [] for name in REFERENCES}
     for name in ("control.sites", "control.calendars"):
         found[name] = [each | {"tenant_id": tenant} for tenant in names for each in world.references[name]]
-    for copy in range(-(-events // len(world.events))):
+    for copy in range(_copies(world, events)):
         for each in world.references["control.rosters"]:
             person = f"{each['person_id']}-{copy}"
             found["control.rosters"].append(

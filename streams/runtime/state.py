@@ -97,17 +97,16 @@ class Values(dict[Any, Any]):
     use: plain dictionary accesses, because agents make millions of them.
     """
 
-    __slots__ = ("_committed", "_part")
+    __slots__ = ("_committed", "_part", "_stored", "_suffix")
 
     def __init__(self, part: Part[Any], committed: dict[bytes, bytes] | Upgraded) -> None:
         self._part = part
         self._committed = committed
+        self._stored, self._suffix = committed.get, part.suffix
 
     def __missing__(self, place: bytes | tuple[bytes, bytes]) -> Any:
-        part = self._part
-        raw = self._committed.get(part.full(place))
-        value = None if raw is None else part.decode(raw)
-        self[place] = value
+        raw = self._stored(place + self._suffix if place.__class__ is bytes else self._part.full(place))
+        value = self[place] = None if raw is None else self._part.decode(raw)
         return value
 
     def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
