@@ -206,49 +206,46 @@ def committed(cluster: Cluster, topic: str, count: int) -> list[list[tuple[bytes
     return found
 
 
-def costs(world: World, people: int, events: int) -> dict[str, float]:
+def costs(world: World, people: int) -> dict[str, float]:
     """Processor time of an event in the agent's own function, without Kafka, with so many people in the state.
 
-    Everybody has the past of one of the simulated; the events are those of a day, again and again, of people drawn
-    evenly.
+    They are copies of the simulated ones, who have lived the first half of the time; the events are those of the second
+    half, each of some of the copies.
     """
-    agent, tenant = attendance.agent(fraud_world.Shelf(world.trained[0])), "tenant-000"
+    agent, tenant = attendance.agent(fraud_world.Shelf(world.trained[0])), fraud_world.tenants(1)[0]
     control = fraud_world.view(world, tenant)
-    past = run(agent, fraud_world.records(world.events, tenant_id=tenant), control=control, cuts=lambda: FRAME)
-    persons: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    half = len(world.events) // 2
+    past = run(agent, fraud_world.records(world.events[:half], tenant_id=tenant), control=control)
+    lives: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for key, raw in past.state.items():
         person, _, part = key.partition(SEPARATOR)
-        persons.setdefault(person, []).append((SEPARATOR + part, raw))
-    lives = list(persons.values())
+        lives.setdefault(person, []).append((SEPARATOR + part, raw))
+    copies = -(-people // len(lives))
     before = psutil.Process().memory_info().rss
-    state: dict[bytes, bytes] = {}
-    for number in range(people):
-        for part, raw in lives[number % len(lives)]:
-            state[b"%s|p-%07d%s" % (tenant.encode(), number, part)] = bytes(bytearray(raw))  # its own copy
+    state = {
+        b"%s-%d%s" % (person, copy, part): bytes(bytearray(raw))  # its own copy
+        for copy in range(copies)
+        for person, parts in lives.items()
+        for part, raw in parts
+    }
     resident = psutil.Process().memory_info().rss - before
     size = sum(len(key) + len(raw) for key, raw in state.items())
-    day = [each for each in world.events if each["occurred_at"] >= world.events[-1]["occurred_at"] - topics.DAY_MS]
+    each = -(-FEW // len(lives))
     made = [
-        {
-            **(each := day[number % len(day)]),
-            # The days after those that they have lived, one after the other.
-            "occurred_at": each["occurred_at"] + (2 + number // len(day)) * topics.DAY_MS,
-            "person_id": f"p-{number * 7919 % people:07d}",
-            "event_id": f"e-{number}",
-        }
-        for number in range(events)
+        {**event, "person_id": f"{event['person_id']}-{(number * each + copy) * 7919 % copies}"}
+        for number, event in enumerate(world.events[half:])
+        for copy in range(each)
     ]
     rows = fraud_world.records(made, tenant_id=tenant)
-    outcome = Outcome(store=Store(state, False), clock=past.clock)
-    warm = len(rows) // 5
+    outcome, warm = Outcome(store=Store(state, False), clock=past.clock), len(rows) // 5
     run(agent, rows[:warm], control=control, cuts=lambda: FRAME, start=outcome)
     began = time.process_time()
     run(agent, rows[warm:], control=control, cuts=lambda: FRAME, start=outcome)
     return {
-        "people": people,
+        "people": copies * len(lives),
         "us": (time.process_time() - began) / (len(rows) - warm) * 1e6,
-        "stored_bytes": size / people,
-        "resident_bytes": resident / people,
+        "stored_bytes": size / (copies * len(lives)),
+        "resident_bytes": resident / (copies * len(lives)),
     }
 
 
@@ -331,7 +328,7 @@ def command(events: int, rounds: int, tenants: tuple[int, ...], keep: bool | Non
                 different += compared(running_cluster, prefix, int(events * PEER.share))
                 running_cluster.delete(prefix)
                 subprocess.run(["rm", "-rf", str(running_cluster.folder / prefix)], check=True)
-    people = [costs(world, each, 60_000) for each in (FEW, MANY)]
+    people = [costs(world, each) for each in (FEW, MANY)]
     medians = [
         {
             "tenants": count,

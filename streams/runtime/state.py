@@ -97,27 +97,33 @@ class Values(dict[Any, Any]):
     use: plain dictionary accesses, because agents make millions of them.
     """
 
-    __slots__ = ("_committed", "_part", "_stored", "_suffix")
+    __slots__ = ("_part", "_read", "_stored")
 
     def __init__(self, part: Part[Any], committed: dict[bytes, bytes] | Upgraded) -> None:
         self._part = part
-        self._committed = committed
-        self._stored, self._suffix = committed.get, part.suffix
+        self._stored = committed.get
+        self._read: dict[Any, bytes | None] = {}
 
     def __missing__(self, place: bytes | tuple[bytes, bytes]) -> Any:
-        raw = self._stored(place + self._suffix if place.__class__ is bytes else self._part.full(place))
-        value = self[place] = None if raw is None else self._part.decode(raw)
+        part = self._part
+        raw = self._read[place] = self._stored(place + part.suffix if place.__class__ is bytes else part.full(place))
+        value = self[place] = None if raw is None else part.decode(raw)
         return value
 
-    def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
+    def changes(self) -> dict[bytes, bytes | None]:
         """What is not as it is stored; a value that was changed in place, too."""
-        part, committed = self._part, self._committed
-        full, head, pack, stored = part.full, part.head, part.pack, committed.get
+        part, stored, read = self._part, self._stored, self._read
+        full, head, pack = part.full, part.head, part.pack
+        out: dict[bytes, bytes | None] = {}
         for place, value in self.items():
-            key = full(place)
             raw = None if value is None else head + pack(value)
-            if raw != stored(key):
-                yield key, raw
+            # Of most that was read, nothing has changed: the key is made of what has.
+            if place in read:
+                if raw != read[place]:
+                    out[full(place)] = raw
+            elif raw != stored(key := full(place)):
+                out[key] = raw
+        return out
 
 
 NO_CHANGES = Formats()
@@ -188,7 +194,7 @@ class State:
         """Every changed entry as stored, None for a deleted one. To be called once, when the frame is done."""
         out: dict[bytes, bytes | None] = {}
         for values in self._values.values():
-            out.update(values.changes())
+            out |= values.changes()
         for (key, kind), found in self._touched.items():
             start = key + SEPARATOR + kind.name.encode("ascii") + SEPARATOR
             head = bytes([kind.version])
