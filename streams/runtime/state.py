@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
+from schemas.compiled import load
 from streams.runtime.formats import Formats, Upgraded, version_error
 from streams.runtime.layout import SEPARATOR
 from streams.runtime.timers import Heap, Timers
@@ -94,7 +95,7 @@ class Values(dict[Any, Any]):
     """The values of one part as a frame sees and changes them, by record key or by (record key, sub-key).
 
     `values[key]` is None where there is none; `values[key] = value` changes it, None deletes it. Only these two are for
-    use: plain dictionary accesses, because agents make millions of them.
+    use: plain dictionary accesses, because agents make millions of them. streams.runtime._compiled has the same in C.
     """
 
     __slots__ = ("_part", "_read", "_stored")
@@ -126,6 +127,9 @@ class Values(dict[Any, Any]):
         return out
 
 
+_COMPILED = load("streams.runtime._compiled")
+_VALUES: type[Values] = Values if _COMPILED is None else _COMPILED.Values
+
 NO_CHANGES = Formats()
 
 
@@ -151,7 +155,7 @@ class State:
         """All values of a part, for many accesses in a loop."""
         found = self._values.get(part.name)
         if found is None:
-            found = self._values[part.name] = Values(part, self._committed)
+            found = self._values[part.name] = _VALUES(part, self._committed)
         return found
 
     def get(self, key: bytes, part: Part[T], sub: bytes = b"") -> T | None:
