@@ -13,6 +13,7 @@ BENCHMARKS = {
     "restore": "A worker that starts with a million keys, and recovery after kill -9.",
     "sink": "Rows per second into ClickHouse.",
     "detectors": "Cost of a sample: each detector, all of them, changelog and memory of a host.",
+    "fraud": "The whole fraud path beside quixstreams, with 1, 10 and 100 tenants in a frame.",
     "hosts": "A thousand hosts at one sample a second on one worker.",
 }
 

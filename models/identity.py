@@ -23,9 +23,13 @@ def derived_id(*parts: str) -> str:
 
 
 def prediction_id(tenant: str, model: str, slot: str, event_id: str) -> str:
-    """Identity of one model version's score of one event in one slot (champion, shadow:NAME, ...)."""
+    """Identity of one model version's score of one event in one slot (champion, shadow:NAME, ...).
+
+    It is `derived_id` of the four, most of which many events share.
+    """
     digest = _begun(tenant, model, slot).copy()
-    digest.update(_led(event_id))
+    raw = event_id.encode()
+    digest.update(len(raw).to_bytes(4, "big") + raw)
     return uuid_text(digest)
 
 
@@ -38,14 +42,9 @@ def _begun(*parts: str) -> blake2b:
 def _digest(parts: Iterable[str]) -> blake2b:
     digest = blake2b(digest_size=16)
     for part in parts:
-        digest.update(_led(part))
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(4, "big") + raw)
     return digest
-
-
-def _led(part: str) -> bytes:
-    """A part after its length."""
-    raw = part.encode()
-    return len(raw).to_bytes(4, "big") + raw
 
 
 def name_fault(name: str, limit: int) -> str | None:

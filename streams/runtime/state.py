@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
+from schemas.compiled import load
 from streams.runtime.formats import Formats, Upgraded, version_error
 from streams.runtime.layout import SEPARATOR
 from streams.runtime.timers import Heap, Timers
@@ -94,32 +95,40 @@ class Values(dict[Any, Any]):
     """The values of one part as a frame sees and changes them, by record key or by (record key, sub-key).
 
     `values[key]` is None where there is none; `values[key] = value` changes it, None deletes it. Only these two are for
-    use: plain dictionary accesses, because agents make millions of them.
+    use: plain dictionary accesses, because agents make millions of them. streams.runtime._compiled has the same in C.
     """
 
-    __slots__ = ("_committed", "_part")
+    __slots__ = ("_part", "_read", "_stored")
 
     def __init__(self, part: Part[Any], committed: dict[bytes, bytes] | Upgraded) -> None:
         self._part = part
-        self._committed = committed
+        self._stored = committed.get
+        self._read: dict[Any, bytes | None] = {}
 
     def __missing__(self, place: bytes | tuple[bytes, bytes]) -> Any:
         part = self._part
-        raw = self._committed.get(part.full(place))
-        value = None if raw is None else part.decode(raw)
-        self[place] = value
+        raw = self._read[place] = self._stored(place + part.suffix if place.__class__ is bytes else part.full(place))
+        value = self[place] = None if raw is None else part.decode(raw)
         return value
 
-    def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
+    def changes(self) -> dict[bytes, bytes | None]:
         """What is not as it is stored; a value that was changed in place, too."""
-        part, committed = self._part, self._committed
-        full, head, pack, stored = part.full, part.head, part.pack, committed.get
+        part, stored, read = self._part, self._stored, self._read
+        full, head, pack = part.full, part.head, part.pack
+        out: dict[bytes, bytes | None] = {}
         for place, value in self.items():
-            key = full(place)
             raw = None if value is None else head + pack(value)
-            if raw != stored(key):
-                yield key, raw
+            # Of most that was read, nothing has changed: the key is made of what has.
+            if place in read:
+                if raw != read[place]:
+                    out[full(place)] = raw
+            elif raw != stored(key := full(place)):
+                out[key] = raw
+        return out
 
+
+_COMPILED = load("streams.runtime._compiled")
+_VALUES: type[Values] = Values if _COMPILED is None else _COMPILED.Values
 
 NO_CHANGES = Formats()
 
@@ -146,7 +155,7 @@ class State:
         """All values of a part, for many accesses in a loop."""
         found = self._values.get(part.name)
         if found is None:
-            found = self._values[part.name] = Values(part, self._committed)
+            found = self._values[part.name] = _VALUES(part, self._committed)
         return found
 
     def get(self, key: bytes, part: Part[T], sub: bytes = b"") -> T | None:
@@ -189,7 +198,7 @@ class State:
         """Every changed entry as stored, None for a deleted one. To be called once, when the frame is done."""
         out: dict[bytes, bytes | None] = {}
         for values in self._values.values():
-            out.update(values.changes())
+            out |= values.changes()
         for (key, kind), found in self._touched.items():
             start = key + SEPARATOR + kind.name.encode("ascii") + SEPARATOR
             head = bytes([kind.version])

@@ -1,14 +1,17 @@
 """Keyed state: what a frame sees of it, what is stored of its changes, and what a failed frame leaves behind."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.compiled import load
 from streams.runtime import Frame, Halt, Live, Part, State, StateVersionError
 from streams.runtime.agent import Agent
 from streams.runtime.mark import MARK_KEY
 from streams.runtime.offline import Outcome, run
-from streams.runtime.state import Store
+from streams.runtime.state import Store, Values
 from tests.faults.counting import ZERO
 from tests.streams.runtime.tally import COUNT, OUTPUT, POISON, STOP, TOPIC, Seen, record, records, sample, tally
 
@@ -33,6 +36,42 @@ def test_no_two_places_share_an_entry(places: list[tuple[bytes, Part[bytes], byt
     later = State(store)
     for number, (key, part, sub) in enumerate(places):
         assert later.get(key, part, sub) == str(number).encode()
+
+
+COMPILED = load("streams.runtime._compiled")
+
+
+@pytest.mark.skipif(COMPILED is None, reason="streams.runtime._compiled was not built")
+@given(
+    st.sampled_from(
+        [TEXT, Part("number", 1, lambda n: n.to_bytes(2, "big"), int.from_bytes), Part("raw", 7, bytes, bytes)]
+    ),
+    st.dictionaries(st.sampled_from([b"a", b"b", b"c"]), st.binary(min_size=2, max_size=2)),
+    st.lists(st.tuples(st.sampled_from([b"a", b"b", (b"a", b"x"), (b"b", b"x")]), st.sampled_from("gsd"))),
+)
+def test_compiled_values_are_the_plain_ones(part: Part[Any], stored: dict[bytes, bytes], uses: Any) -> None:
+    assert COMPILED is not None
+    committed = {part.full((key, b"") if key == b"c" else key): part.head + raw for key, raw in stored.items()}
+    found = []
+    for values in (Values(part, committed), COMPILED.Values(part, committed)):
+        for place, use in uses:
+            if use == "s":
+                values[place] = part.unpack(b"zz")
+            elif use == "d":
+                values[place] = None
+            else:
+                assert values[place] == values[place]
+        found.append((dict(values), values.changes()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.skipif(COMPILED is None, reason="streams.runtime._compiled was not built")
+@pytest.mark.parametrize("raw", [b"", b"\x02zz"])
+def test_compiled_values_refuse_another_version(raw: bytes) -> None:
+    assert COMPILED is not None
+    for values in (Values(TEXT, {TEXT.full(b"a"): raw}), COMPILED.Values(TEXT, {TEXT.full(b"a"): raw})):
+        with pytest.raises((StateVersionError, IndexError)):
+            values[b"a"]
 
 
 Ops = list[tuple[str, bytes, Part[bytes], bytes, bytes]]
