@@ -12,7 +12,7 @@ import click
 import numpy as np
 from rich.progress import Progress
 
-from benchmarks import nab, quality_month
+from benchmarks import nab, quality_fraud, quality_month
 from benchmarks.nab import PROFILES, Scores, Stream
 from benchmarks.quality_synthetic import CASES, INCIDENTS, RATES, Outcome, Switch, judge, switch
 from benchmarks.report import Table, console, keep, show
@@ -284,9 +284,11 @@ def costs(streams: Sequence[Stream]) -> tuple[dict[str, Any], Table]:
 @click.option(
     "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Made series of each kind and rate."
 )
-@click.option("--short", is_flag=True, help="Without the sensitivity table and the month; keeps no results.")
+@click.option("--short", is_flag=True, help="Without the sensitivity table, the month and fraud; keeps no results.")
 def main(seeds: int, short: bool) -> None:
-    """Quality of the detectors: NAB, made series with planted incidents, a made month of 20 hosts. Takes some minutes.
+    """Quality of the detectors: NAB, made series with planted incidents, a made month of 20 hosts; and of the models of
+    attendance fraud on three made portfolios. Takes some minutes for the detectors and a quarter of an hour for fraud;
+    `python -m benchmarks.quality_fraud` measures that alone.
 
     NAB=DIR names a checkout of the public repository numenta/NAB (58 series, 20 MB).
     """
@@ -318,6 +320,7 @@ def main(seeds: int, short: bool) -> None:
     keep("month", quality_month.settings(quality_month.SEED), month, month_tables, DOCUMENT)
     if folder is not None:
         keep("detectors", settings(seeds), figures, tables, DOCUMENT)
+    quality_fraud.run()
 
 
 def settings(seeds: int) -> dict[str, Any]:

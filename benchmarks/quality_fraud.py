@@ -191,6 +191,11 @@ def settings(people: int, days: int) -> dict[str, Any]:
 @click.option("--days", default=DAYS, show_default=True)
 def main(people: int, days: int) -> None:
     """Models of attendance fraud on three simulated portfolios. Takes about a quarter of an hour."""
+    run(people, days)
+
+
+def run(people: int = PEOPLE, days: int = DAYS) -> None:
+    """Measure, show, and keep what the usual settings give."""
     with Progress(console=console, transient=True) as progress:
         reports = measure(SEEDS, people, days, progress)
     found = tables(reports)

@@ -291,8 +291,8 @@ SETTINGS: dict[str, Setting] = {
             topics.CONTROL_MODELS.name,
             "",
             "From which p0 on reviews have proved tickets right, and of which version alone, as "
-            "TENANT/SUBJECT/VERSION@P0, or none.",
-            pattern=re.compile(f"none|[^/|\\s]+/[^/|\\s]+/v[0-9]{{8}}_[0-9]{{6}}@{SHARE}"),
+            "TENANT/SUBJECT/VERSION@P0, with +CALIBRATION after VERSION for one of its own, or none.",
+            pattern=re.compile(f"none|[^/|\\s]+/[^/|\\s]+/v[0-9]{{8}}_[0-9]{{6}}([+]v[0-9]{{8}}_[0-9]{{6}})?@{SHARE}"),
             of_tenant=True,
             most=500,
             wrong=policy.certificate_fault,

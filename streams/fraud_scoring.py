@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from models.fraud import policy as settings
 from models.fraud.artifact import NAME, FraudModel
 from models.registry.activation import Post
 from schemas import topics
+from streams import fraud_calibration
 from streams.runtime import Control
 from streams.serving import FLAGS, MODELS, OFF, Models, Serving, serving
 
@@ -75,6 +76,7 @@ Asked = tuple[str, int]
 SETTINGS = (
     (FLAGS, OFF),
     (MODELS, POST.setting),
+    (MODELS, fraud_calibration.POST.setting),
     (MODELS, settings.CERTIFICATE),
     (THRESHOLDS, settings.CUTS),
     (THRESHOLDS, settings.AUDIT),
@@ -108,8 +110,9 @@ def _groups(control: Control, models: Models, asked: Iterable[Asked]) -> Iterabl
         rows = known.get(span)
         if rows is None:
             served = serving(control, models, POST, tenant, time)
+            served = fraud_calibration.calibrated(control, models, served, tenant, time)
             policy = policy_of(control, served, tenant, time)
-            same = (served.place, served.version, served.refused, policy)
+            same = (served.place, served.version, served.calibration, served.refused, policy)
             rows = known[span] = groups.setdefault(same, ((served, policy), []))[1]
         rows.append(row)
     return groups.values()
@@ -127,7 +130,8 @@ def policy_of(control: Control, served: Serving, tenant: str, time: int) -> Poli
     # Most tenants have set neither; `find` does without the default, which says nothing.
     own = control.find(THRESHOLDS, tenant, settings.CUTS, time)
     proof = control.find(MODELS, tenant, settings.CERTIFICATE, time)
-    since = None if proof is None else settings.certified(proof[1].value, served.place, served.version)
+    certified = partial(settings.certified, place=served.place, version=served.version, calibration=served.calibration)
+    since = None if proof is None else certified(proof[1].value)
     auto = since is not None and not stopped and control.get(FLAGS, tenant, "auto_ticket", time)
     cuts = served.model.scorer.cuts if own is None else settings.cuts(own[1].value)
     return _policy(cuts, since, auto, share, travel)
@@ -153,7 +157,7 @@ def _model(served: Serving, policy: Policy, model: FraudModel, table: Floats) ->
     scored, calibration = model.score(table), "none"
     more: dict[str, list[Any]] = {}
     if scored.interval is not None and scored.label_sets is not None and scored.calibration_score is not None:
-        calibration = served.version
+        calibration = served.calibration or served.version
         low, high = scored.interval
         more["interval_low"], more["interval_high"] = low.tolist(), high.tolist()
         more["interval_width"] = (high - low).tolist()

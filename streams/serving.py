@@ -74,12 +74,14 @@ class Serving(NamedTuple):
         version: its name; empty without one.
         place: what it is a version of; None without one.
         refused: why a newer version, which should serve, does not; None where none was refused.
+        calibration: name of the calibration of its own that it scores with; empty for the one it was trained with.
     """
 
     model: Any = None
     version: str = ""
     place: Place | None = None
     refused: str | None = None
+    calibration: str = ""
 
 
 def serving(control: Control, models: Models, post: Post, tenant: str, time: int) -> Serving:

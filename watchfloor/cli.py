@@ -17,6 +17,8 @@ COMMANDS = {
     "simulate": "Make events of sites and people with a known truth.",
     "detect": "Run a detector over a series and draw the result.",
     "train": "Train a model and store it as a signed version.",
+    "calibrate": "Calibrate what serves on newer labels.",
+    "certify": "Prove by reviews that tickets may be opened without a person.",
     "dataset": "Take out what models learn from.",
     "evaluate": "Measure models on files of events and outcomes.",
     "explain": "Explain a prediction: what counted, what would have cleared it, and the same score again.",

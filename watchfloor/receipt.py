@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Cuts, Policy
 from models.fraud import heuristic, rules
-from models.fraud.artifact import NAME, FraudModel, unpack
+from models.fraud.artifact import CALIBRATION, NAME, FraudModel, unpack, unpack_calibration
 from models.fraud.counterfactual import MISSING, PERSON, TENANT, counterfactual, judge, usual
 from models.fraud.features import FEATURE_SETS, FEATURES, FEATURES_V2, PLACE
 from models.registry import EVERYONE, ArtifactRefused, KeyFileError, NoSuchVersion, Place, Registry, StorageError
@@ -91,7 +91,7 @@ def replay(settings: Settings, prediction: Record) -> Replayed:
             if not found.differing:
                 return found
             first = first or found
-    except (ArtifactRefused, KeyFileError, StorageError) as error:
+    except (ArtifactRefused, KeyFileError, NoSuchVersion, StorageError) as error:
         return first or Replayed(None, str(error))
     if first is not None:
         return first
@@ -125,7 +125,13 @@ def _servings(settings: Settings, prediction: Record) -> Iterator[Serving]:
             artifact = registry.load(place, version)
         except NoSuchVersion:
             continue
-        yield Serving(unpack(artifact), version, place)
+        model, own = unpack(artifact), prediction["calibration_version"]
+        if own in ("none", version):
+            yield Serving(model, version, place)
+            continue
+        made = unpack_calibration(registry.load(Place(CALIBRATION, prediction["tenant_id"]), own))
+        if made.fits(place, version):
+            yield Serving(made.on(model), version, place, calibration=own)
 
 
 def _features(prediction: Record) -> list[dict[str, Any]]:

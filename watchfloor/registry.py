@@ -24,6 +24,7 @@ from watchfloor.settings import Settings
 READERS: Mapping[str, Callable[[Artifact], object]] = {
     forest_artifact.NAME: forest_artifact.unpack,
     fraud_artifact.NAME: fraud_artifact.unpack,
+    fraud_artifact.CALIBRATION: fraud_artifact.unpack_calibration,
 }
 """What makes a model of a verified version, by the model's name. Raises ArtifactRefused."""
 

@@ -4,6 +4,7 @@ A calibration may also be a version of its own, made of newer cases for a model 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from models.calibration import Calibration
 from models.classifiers import boosted, logistic
 from models.classifiers.classifier import Classifier
 from models.classifiers.scorer import Scorer
-from models.registry import Artifact, ArtifactRefused, Manifest, Mark, Place
+from models.registry import EVERYONE, Artifact, ArtifactRefused, Manifest, Mark, Place
+from models.registry.place import moment_of
 
 _READ: Mapping[str, Callable[[bytes, int], Classifier]] = {boosted.FILE: boosted.unpack, logistic.FILE: logistic.unpack}
 
@@ -63,37 +65,52 @@ def unpack(artifact: Artifact, model: str, feature_set: str, features: tuple[str
         raise ArtifactRefused(f"{manifest.place}, {manifest.version}: {error}") from error
 
 
-def calibration_place(model: Place) -> Place:
-    """Where the calibrations of a model are, that are versions of their own."""
-    return Place(f"{model.model}_calibration", model.tenant, model.subject)
+def calibration_place(model: str, tenant: str) -> Place:
+    """Where a tenant's calibrations of a model are, that are versions of their own."""
+    return Place(f"{model}_calibration", tenant)
 
 
 def describe_calibration(
-    calibration: Calibration, model: Manifest, version: str, training: Mapping[str, Any]
+    calibration: Calibration, model: Manifest, tenant: str, version: str, training: Mapping[str, Any]
 ) -> Manifest:
-    """The manifest of a calibration of a model's version, made of newer cases."""
+    """The manifest of a tenant's calibration of a model's version, its own or one of all, made of newer cases."""
+    made_for = {"model": model.place.path, "model_version": model.version}
     return Manifest(
-        place=calibration_place(model.place),
+        place=calibration_place(model.place.model, tenant),
         version=version,
         feature_set=model.feature_set,
         features=model.features,
-        training={**training, "model_version": model.version, "digest": calibration.digest},
+        training={**training, **made_for, "digest": calibration.digest},
         metrics={"rows": calibration.rows, "ones": calibration.ones},
         libraries=libraries(),
         files=_marks({calibrations.ARRAYS: calibrations.pack(calibration)}),
     )
 
 
-def unpack_calibration(artifact: Artifact, model: Manifest) -> Calibration:
-    """The calibration of a verified version. Raises ArtifactRefused unless it was made for this version of a model."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Recalibration:
+    """A calibration that is a version of its own, and the place and version of the model that it was made for."""
+
+    place: Place
+    version: str
+    calibration: Calibration
+
+
+def unpack_calibration(artifact: Artifact, model: str) -> Recalibration:
+    """The calibration of a verified version. Raises ArtifactRefused unless it calibrates a model of this name."""
     manifest = artifact.manifest
-    made_for = manifest.training.get("model_version")
-    if (manifest.place, made_for) != (calibration_place(model.place), model.version):
-        raise ArtifactRefused(
-            f"{manifest.place}, {manifest.version}: calibrates version {made_for}, not {model.place}, {model.version}"
-        )
     try:
-        return calibrations.unpack(_file(artifact, calibrations.ARRAYS))
+        if manifest.place != calibration_place(model, manifest.place.tenant):
+            raise ArtifactRefused(f"expected a calibration of a model named {model}")
+        made_for = manifest.training
+        try:
+            place, version = Place.at(str(made_for.get("model"))), str(made_for.get("model_version"))
+            moment_of(version)
+        except ValueError as error:
+            raise ArtifactRefused(f"it does not say what it calibrates: {error}") from error
+        if place.model != model or place.tenant not in (manifest.place.tenant, EVERYONE):
+            raise ArtifactRefused(f"it calibrates {place}, which is not of {manifest.place.tenant}")
+        return Recalibration(place, version, calibrations.unpack(_file(artifact, calibrations.ARRAYS)))
     except ArtifactRefused as error:
         raise ArtifactRefused(f"{manifest.place}, {manifest.version}: {error}") from error
 

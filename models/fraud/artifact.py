@@ -1,14 +1,17 @@
-"""A model of fraud as a version in the registry."""
+"""A model of fraud as a version in the registry, and a calibration of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.classifiers import Scored, Scorer, artifact
 from models.classifiers.examples import Floats
 from models.fraud.features import FEATURE_SETS
-from models.registry import Artifact, ArtifactRefused
+from models.registry import EVERYONE, Artifact, ArtifactRefused, Place
 
 NAME = "fraud"
 """Of the model, as the registry and predictions name it."""
+
+CALIBRATION = artifact.calibration_place(NAME, EVERYONE).model
+"""Of calibrations of their own, as the registry and the settings name them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,3 +48,23 @@ def unpack(found: Artifact) -> FraudModel:
             f"this release measures {', '.join(FEATURE_SETS)}"
         )
     return FraudModel(artifact.unpack(found, NAME, feature_set, names), feature_set)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FraudCalibration:
+    """A calibration that is a version of its own."""
+
+    made: artifact.Recalibration
+
+    def fits(self, place: Place, version: str) -> bool:
+        """Whether it was made for this version of a model."""
+        return (place, version) == (self.made.place, self.made.version)
+
+    def on(self, model: FraudModel) -> FraudModel:
+        """The model with this calibration instead of the one that it was trained with."""
+        return FraudModel(replace(model.scorer, calibration=self.made.calibration), model.feature_set)
+
+
+def unpack_calibration(found: Artifact) -> FraudCalibration:
+    """The calibration of a verified version. Raises ArtifactRefused where it is none of a model of fraud."""
+    return FraudCalibration(artifact.unpack_calibration(found, NAME))

@@ -1,7 +1,7 @@
 """What a tenant lets its model of fraud do: the texts of its settings and what they mean.
 
-A certificate names the version that it was proved for, with the place where that lies: versions of two tenants may have
-the same name. For any other version it says nothing.
+A certificate names the version and calibration that it was proved for, with the place where the version lies: versions
+of two tenants may have the same name. For any other version or calibration it says nothing.
 """
 
 from functools import lru_cache
@@ -20,14 +20,28 @@ NONE = "none"
 """Of a certificate: there is none."""
 
 
-def certified(text: str, place: Place, version: str) -> float | None:
-    """The p0 from which a certificate covers tickets of a version; None where it covers none of it.
+def certificate(place: Place, version: str, calibration: str, since: float) -> str:
+    """The text of a certificate of a version from a p0 on.
+
+    Args:
+        calibration: name of the calibration of its own that it was proved with; empty for the one it was trained with.
+
+    >>> certificate(Place("fraud", "*"), "v20260401_060000", "v20260501_013000", 0.83)
+    '@all/@all/v20260401_060000+v20260501_013000@0.83'
+    """
+    own = f"+{calibration}" if calibration else ""
+    return f"{value_of(place, version)}{own}@{since}"
+
+
+def certified(text: str, place: Place, version: str, calibration: str = "") -> float | None:
+    """The p0 from which a certificate covers tickets of a version with a calibration; None where it covers none of it.
 
     >>> certified("acme/@all/v20260401_060000@0.83", Place("fraud", "acme"), "v20260401_060000")
     0.83
     """
     named, at, since = text.rpartition("@")
-    return float(since) if at and named == value_of(place, version) else None
+    about = certificate(place, version, calibration, 0.0).rpartition("@")[0]
+    return float(since) if at and named == about else None
 
 
 def certificate_fault(text: str) -> str | None:

@@ -2,15 +2,17 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from models.decisions import Cuts, Policy
-from models.fraud.artifact import NAME
+from models.fraud.artifact import CALIBRATION, NAME, FraudModel
 from models.fraud.audit import drawn
 from models.fraud.features import PLACE
+from models.fraud.policy import certificate as certificate_text
 from models.registry import Place
 from models.registry.activation import Post, value_of
 from schemas import topics
@@ -22,7 +24,17 @@ from streams.serving import Serving
 from streams.tickets import TICKETS
 from tests.streams.control import answers, command, judged
 from tests.streams.test_attendance import features, said
-from tests.streams.test_fraud_serving import SHARED, VERSION, Site, control, predictions, scored
+from tests.streams.test_fraud_serving import (
+    OWN,
+    SHARED,
+    UNFIT,
+    VERSION,
+    Site,
+    control,
+    predictions,
+    recalibrated,
+    scored,
+)
 from tests.streams.test_fraud_serving import site as site
 
 SINCE = 0.85
@@ -132,6 +144,44 @@ def test_a_certificate_is_of_one_version_alone(site: Site, text: str) -> None:
     wanted = setting(site, 2, "auto_ticket", True)
     found = policy(site, setting(site, 1, "fraud_certificate", text.format(tenant=site.large)), wanted)
     assert found == policy(site)
+
+
+def calibration(site: Site, number: int, version: str) -> dict[str, Any]:
+    return setting(site, number, Post(CALIBRATION).setting, value_of(Place(CALIBRATION, site.large), version))
+
+
+def test_a_tenant_is_scored_with_its_own_calibration_where_that_fits(site: Site, plain: Outcome) -> None:
+    found = predictions(made(site, calibration(site, 1, OWN)))
+    own = FraudModel(replace(site.model.scorer, calibration=recalibrated()), site.model.feature_set)
+    for each, was in zip(found, predictions(plain), strict=True):
+        if each["tenant_id"] != site.large:
+            assert {**each, "control_offset": 0} == {**was, "control_offset": 0}
+            continue
+        assert (each["model_version"], each["calibration_version"]) == (VERSION, OWN)
+        scored_ = own.score(np.array([features(each)]))
+        assert scored_.interval is not None
+        assert each["probability"] == scored_.probability[0] != was["probability"]
+        assert (each["interval_low"], each["interval_high"]) == (scored_.interval[0][0], scored_.interval[1][0])
+        assert each["detail"]["cut_high"] == own.scorer.cuts.high
+    # What was made for another version leaves the one that the model was trained with, and so does a refused one.
+    unfit = predictions(made(site, calibration(site, 1, UNFIT)))
+    assert [{**each, "control_offset": 0} for each in unfit] == [
+        {**each, "control_offset": 0} for each in predictions(plain)
+    ]
+    missing = predictions(made(site, calibration(site, 1, "v20260401_100000")))
+    assert {each["calibration_version"] for each in missing if each["tenant_id"] == site.large} == {VERSION}
+    assert any("v20260401_100000" in (each["fallback_reason"] or "") for each in missing)
+
+
+def test_a_certificate_is_of_one_calibration_alone(site: Site) -> None:
+    served = Serving(site.model, VERSION, Place(NAME, site.large))._replace(calibration=OWN)
+    plain_, with_own = (
+        setting(site, 1, "fraud_certificate", certificate_text(Place(NAME, site.large), VERSION, own, SINCE))
+        for own in ("", OWN)
+    )
+    assert policy_of(control(site, with_own), served, site.large, site.half).certified == SINCE
+    assert policy_of(control(site, plain_), served, site.large, site.half).certified is None
+    assert policy(site, with_own).certified is None
 
 
 def test_no_certificate_is_of_all_tenants(site: Site) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.calibration import ARRAYS, Calibration, calibrate, pack
 from models.classifiers import Examples, artifact
 from models.decisions import DECISIONS, RISKS, Policy, decide
 from models.fraud import rules
-from models.fraud.artifact import NAME, FraudModel, unpack
+from models.fraud.artifact import CALIBRATION, NAME, FraudModel, unpack, unpack_calibration
 from models.fraud.features import FEATURES_V2
 from models.fraud.heuristic import probability as heuristic
 from models.fraud.replay import Replay
@@ -36,6 +37,8 @@ from tests.streams.test_attendance import World, chained, entered, features, pub
 VERSION = "v20260401_060000"
 SHARED = "v20260401_070000"
 """The same model, for all tenants."""
+OWN, UNFIT = "v20260401_080000", "v20260401_090000"
+"""Calibrations of the large tenant: of its own model, and of that of all tenants."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     registry = Registry(str(tmp_path_factory.mktemp("models")), Trust((signer.public,), "tests"))
     for owner, version in ((large, VERSION), (EVERYONE, SHARED)):
         registry.publish(result.manifest(owner, version, {}), artifact.pack(result.scorer), signer)
-    shelf = Shelf(registry, {NAME: unpack}, most_bytes=10**9)
+    for owner, version, made_for in (
+        (large, OWN, result.manifest(large, VERSION, {})),
+        (large, UNFIT, result.manifest(EVERYONE, SHARED, {})),
+    ):
+        own = recalibrated()
+        about = artifact.describe_calibration(own, made_for, owner, version, {})
+        registry.publish(about, {ARRAYS: pack(own)}, signer)
+    shelf = Shelf(registry, {NAME: unpack, CALIBRATION: unpack_calibration}, most_bytes=10**9)
     model = unpack(registry.load(Place(NAME, large), VERSION))
     yield Site(world, model, registry, shelf, large, events[len(events) // 2]["occurred_at"], enriched(world))
     shelf.close()
+
+
+def recalibrated() -> Calibration:
+    """Of cases whose scores say the opposite of what they did in training."""
+    scores = np.linspace(0, 1, 400)
+    return calibrate(scores, np.arange(400) % 4 == 0)
 
 
 def enriched(world: World) -> list[InputRecord]:

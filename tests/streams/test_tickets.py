@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from models.attendance import outcome_fault
+from models.identity import derived_id
 from models.tickets import BY_PEOPLE, KEPT_MS, MOST_EVENTS, MOVES, ticket_id
 from schemas import topics
 from schemas.topics import Topic
+from streams.fraud_outcomes import FRAUD_OUTCOMES
 from streams.runtime.frame import InputRecord
 from streams.runtime.offline import Outcome, run
 from streams.tickets import TICKETS
+from tests.schemas.samples import SAMPLES
 
 NOON = 1_790_000_000_000
 HOUR = 3_600_000
@@ -121,6 +124,31 @@ def test_an_audited_event_has_a_ticket_of_its_own_and_a_verdict_of_its_own() -> 
     ]
     verdicts = [(each["event_id"], each["verdict"]) for each in told(outcome, topics.OUTCOMES_ATTENDANCE)]
     assert verdicts == [("e-2", "genuine"), ("e-1", "fraud"), ("e-4", "fraud")]
+
+
+def test_what_a_closed_ticket_says_becomes_a_label() -> None:
+    """From the agent's outcome through the join of outcomes to the labels of both predictions."""
+    outcome = after(fraud("e-1"), fraud("e-2", 1), asked("start", 2), close(hours=3))
+    predictions = [
+        SAMPLES["predictions.fraud"]
+        | {"tenant_id": "acme", "subject": "p-1", "event_id": event, "prediction_id": uuid, "event_time": NOON}
+        for event, uuid in (("e-1", derived_id("1")), ("e-2", derived_id("2")), ("e-3", derived_id("3")))
+    ]
+    closed = NOON + 3 * HOUR
+    both = [
+        *((topics.PREDICTIONS_FRAUD, each, NOON) for each in predictions),
+        *((topics.OUTCOMES_ATTENDANCE, each, closed) for each in told(outcome, topics.OUTCOMES_ATTENDANCE)),
+    ]
+    source = [
+        InputRecord(topic.key_of(each), topic.codec.encode(each), at, offset, (), topic.name)
+        for offset, (topic, each, at) in enumerate(both)
+    ]
+    labels = told(run(FRAUD_OUTCOMES, source), topics.LABELLED_FRAUD)
+    assert [(each["event_id"], each["prediction_id"]) for each in labels] == [
+        ("e-1", derived_id("1")), ("e-2", derived_id("2"))
+    ]  # fmt: skip
+    assert {(each["label"], each["source"], each["decided_by"]) for each in labels} == {(True, "supervisor", "ines")}
+    assert {each["decided_at"] for each in labels} == {NOON + 3 * HOUR}
 
 
 def test_frauds_of_a_person_within_a_day_are_one_ticket() -> None:

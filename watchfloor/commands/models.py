@@ -13,7 +13,8 @@ from rich.table import Column, Table
 
 import watchfloor
 from models.registry import EVERYONE, ArtifactRefused, Manifest, NoSuchVersion, Place, Registry, Signer, trust
-from models.registry.activation import ACTIVE, CHAMPION, NOBODY, Post, value_of
+from models.registry.activation import ACTIVE, CHAMPION, NOBODY, Post, value_of, version_of
+from models.registry.registry import KEEP
 from streams.serving import FLAGS, MODELS, OFF
 from watchfloor.commands.control import ask, changing, moment, read_control
 from watchfloor.registry import READERS, in_words, open_registry
@@ -22,6 +23,9 @@ from watchfloor.settings import Settings
 HOST = click.option("--host", "subject", default="", help="For this host alone.")
 SLOT = click.option("--slot", default=CHAMPION, show_default=True, help="champion, challenger or shadow:NAME.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+SERVED_MS = 30 * 86_400_000
+"""What has served within this time is never deleted."""
 
 
 @click.group()
@@ -284,6 +288,57 @@ def rollback(model: str, subject: str, slot: str, tenant: str, **about: Any) -> 
     A rollback is itself undone by the next one. What there was: `watchfloor control history 'active|MODEL|champion'`.
     """
     ask(action="undo", name=_post(model, subject, slot).setting, value=None, tenant=tenant, **about)
+
+
+@command.command()
+@click.argument("model")
+@click.argument("version", required=False)
+@click.option("--old", is_flag=True, help="Every version that may go, instead of one.")
+@click.option("--tenant", default=EVERYONE, show_default=True, help="Whose; * for the one of all tenants.")
+@HOST
+@click.option("--dry-run", is_flag=True, help="Say which, and delete none.")
+@AS_JSON
+def delete(model: str, version: str | None, old: bool, tenant: str, subject: str, dry_run: bool, as_json: bool) -> None:
+    """Delete a VERSION of MODEL for good, or with --old all that nothing needs any more.
+
+    The five newest stay, and whatever serves anywhere, or did within 30 days: a rollback may need it.
+    """
+    if (version is None) != old:
+        raise click.UsageError("give a VERSION, or --old")
+    settings, place = Settings(), _place(model, tenant, subject)
+    needed = _needed(settings, place)
+    with in_words():
+        registry = open_registry(settings)
+        known = registry.versions(place)
+        if version is not None and version not in known:
+            raise NoSuchVersion(f"{place} has no version {version}; there are: {', '.join(known) or 'none'}")
+        kept = dict.fromkeys(known[-KEEP:], "it is one of the five newest") | needed
+        if version is not None and version in kept:
+            raise click.ClickException(f"{place}, {version} stays: {kept[version]}")
+        gone = [version] if version is not None else [each for each in known if each not in kept]
+        for each in gone if not dry_run else ():
+            registry.delete(place, each)
+    if as_json:
+        click.echo(json.dumps({"deleted": gone, "dry_run": dry_run}))
+    else:
+        click.echo(f"{place}: {', '.join(gone) or 'none'} {'would be' if dry_run else 'is'} deleted")
+
+
+def _needed(settings: Settings, place: Place) -> dict[str, str]:
+    """The versions of a place that serve, or did lately, with why each stays."""
+    control, now = read_control(settings), int(time.time() * 1000)
+    found = {}
+    for tenant, name, history in control.family(MODELS, ACTIVE):
+        post = Post.read(name.partition("|")[2])
+        standing = (control.find(MODELS, tenant, name, now) or (tenant, None))[1]
+        for number, entry in enumerate(history):
+            if post.model != place.model or entry.value in (None, NOBODY):
+                continue
+            where, version = version_of(post, entry.value) or (None, "")
+            until = min((each.at for each in history[number + 1 :]), default=now)
+            if where == place and (entry is standing or until > now - SERVED_MS):
+                found[version] = f"it serves {tenant}" if entry is standing else f"it served {tenant} within 30 days"
+    return found
 
 
 def _post(model: str, subject: str, slot: str) -> Post:

@@ -228,15 +228,23 @@ def test_a_newer_calibration_is_a_version_of_its_own() -> None:
     model = describe(TRAINED.scorer, PLACE, VERSION, SET, FEATURES, TRAINED.about, {})
     newer = cases(7)
     calibration = calibrate(TRAINED.scorer.classifier.scores(newer.features), newer.labels)
-    manifest = describe_calibration(calibration, model, VERSION, {"source": "test"})
-    assert manifest.place == calibration_place(PLACE) == Place("fraud_calibration", "acme")
+    manifest = describe_calibration(calibration, model, "acme", VERSION, {"source": "test"})
+    assert manifest.place == calibration_place("fraud", "acme") == Place("fraud_calibration", "acme")
     assert manifest.training["model_version"] == VERSION
     files = {ARRAYS: pack(Scorer(TRAINED.scorer.classifier, calibration))[ARRAYS]}
     assert manifest.files == {ARRAYS: Mark.of(files[ARRAYS])}
-    back = unpack_calibration(Artifact(manifest, "key", files), model)
-    scorer = replace(TRAINED.scorer, calibration=back)
+    back = unpack_calibration(Artifact(manifest, "key", files), "fraud")
+    assert (back.place, back.version) == (PLACE, VERSION)
+    scorer = replace(TRAINED.scorer, calibration=back.calibration)
     assert scorer.cuts == calibration.cuts != TRAINED.scorer.cuts
-    with pytest.raises(ArtifactRefused, match="calibrates version v20250131_060000, not"):
-        unpack_calibration(Artifact(manifest, "key", files), replace(model, version="v20250201_060000"))
+    others = describe_calibration(calibration, replace(model, place=Place("fraud", "bolt")), "acme", VERSION, {})
+    for wrong, said in (
+        (others, "it calibrates fraud of bolt, which is not of acme"),
+        (replace(manifest, training={}), "does not say what it calibrates"),
+    ):
+        with pytest.raises(ArtifactRefused, match=said):
+            unpack_calibration(Artifact(wrong, "key", files), "fraud")
+    with pytest.raises(ArtifactRefused, match="expected a calibration of a model named conflict"):
+        unpack_calibration(Artifact(manifest, "key", files), "conflict")
     with pytest.raises(ArtifactRefused, match="it has no calibration"):
-        unpack_calibration(Artifact(manifest, "key", {}), model)
+        unpack_calibration(Artifact(manifest, "key", {}), "fraud")
