@@ -90,7 +90,9 @@ def main(people: int, days: int, partitions: int, workers: int, home: Path, writ
             stack.callback(process.wait, 30)
             stack.callback(process.terminate)
         for kind in KINDS:
-            told("control", "load", kind, str(world / f"control.{kind}.jsonl"), "--reason", "simulated", "--wait", "60")
+            told(
+                "control", "load", kind, str(world / f"control.{kind}.jsonl"), "--reason", "simulated", "--wait", "600"
+            )
         report.say(f"{events:,} events into {partitions} partitions, {workers} workers")
         store = Store(engine.url, engine.user, engine.password, "watchfloor")
         published, sent = time.monotonic(), 0

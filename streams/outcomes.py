@@ -105,6 +105,7 @@ class Join:
             inputs=(self.predictions, self.outcomes),
             outputs=(self.labelled,),
             process=partial(_process, self),
+            max_age=None,  # events were judged by their age before they were scored
             timers=True,
             linger_ms=25,
         )

@@ -18,6 +18,9 @@ def test_kills_change_nothing(tmp_path: Path) -> None:
     assert result.exact, "\n".join(complaints(result))
     assert result.events > 1_000
     assert result.total("found") > result.events
+    rows = {verdict.what: verdict.found for verdict in result.verdicts}
+    for table in ("metric_samples", "events_attendance", "outcomes", "labelled_predictions", "tickets", "alerts"):
+        assert rows[f"table {table}"] > 0, table
     assert result.faults["kill worker"] + result.faults["kill sink"] == 5
     assert result.faults["kill broker"] == result.faults["kill database"] == 1
     assert all(not one.never for one in result.recovery)

@@ -137,6 +137,10 @@ CASES: Mapping[str, tuple[Sequence[Said], list[tuple[Any, ...]]]] = {
     "another event": ([(0, prediction()), (5, outcome("fraud", 5, "e2"))], []),
     "another person": ([(0, prediction()), (5, outcome("fraud", 5, person="p2"))], []),
     "another tenant": ([(0, prediction()), (5, outcome("fraud", 5, tenant_id="other"))], []),
+    "scored a month late": (
+        [(744, prediction()), (745, outcome("fraud", 745))],
+        [("champion", True, 745)],
+    ),
     "just in time": ([(0, prediction()), (47.9, outcome("fraud", 47.9))], [("champion", True, 47.9)]),
     # What drives the clock is somebody else's record.
     "too late": (

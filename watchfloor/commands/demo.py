@@ -1,4 +1,4 @@
-"""`watchfloor demo`: show the product on this machine, from nothing to an alert."""
+"""`watchfloor demo`: show the product on this machine, from nothing to an alert and a ticket."""
 
 import asyncio
 import json
@@ -21,14 +21,16 @@ async def demonstrate(settings: Settings, seconds: float | None) -> tuple[int, d
     type=click.FloatRange(40.0, clamp=True),
     envvar="DEMO_SECONDS",
     show_envvar=True,
-    help="End by itself after so many seconds of live samples (40 at least); without it on Ctrl-C.",
+    help="Sample this machine for so many seconds (40 at least), and end by itself; else 60, and Ctrl-C ends it.",
 )
 def command(seconds: float | None) -> None:
-    """Show the product on this machine, from nothing to an alert.
+    """Show the product on this machine, from nothing to an alert and a ticket.
 
     Starts Kafka, ClickHouse, a worker and the sink; replays a recorded week at this machine's level; samples this
-    machine each second; then loads CPU and disk for real, for 12 seconds, and shows the alert and its rows. The last
-    line of stdout is a summary as JSON. Topics and tables of the demo are made anew each time; nothing else is touched.
+    machine each second; then loads CPU and disk for real, for 12 seconds, and shows the alert and its rows. Then months
+    of check-ins of three simulated employers are scored, models of fraud trained and activated, and three days played
+    live. The last line of stdout is a summary as JSON. Topics, tables and models of the demo are made anew each time;
+    nothing else is touched.
 
     Exit codes: 1 something was lost, doubled, or no alert came in time; 130 stopped before anything was measured.
     """

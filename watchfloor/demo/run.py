@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import click
 from confluent_kafka import KafkaException
 
+from models.registry import Signer, trust
 from producers.replay import BadLine, NotAcknowledged, Summary
 from producers.sources import Lag, SourceError
 from sinks.errors import Mismatch, Refused, Unavailable
@@ -21,10 +24,11 @@ from streams.topology import AGENTS
 from watchfloor.commands.collect import open_sources
 from watchfloor.commands.db import open_store
 from watchfloor.demo import history
+from watchfloor.demo.fraud import Fraud
 from watchfloor.demo.level import Level, levels
 from watchfloor.demo.live import Live, Outcome
 from watchfloor.demo.summary import faults, remarks, report, show
-from watchfloor.demo.tally import count, tally
+from watchfloor.demo.tally import count, scored, tally
 from watchfloor.demo.terminal import Terminal, shown_path, usual
 from watchfloor.demo.watch import Seen, Watch, event_ids
 from watchfloor.embedded.jars import JavaError
@@ -40,6 +44,12 @@ TROUBLE = (KafkaException, TimeoutError, NotAcknowledged, BadLine, Unavailable, 
 """What a broker or a database that is away, or does not do what it is asked, makes of the story."""
 
 COLLECTOR_LIMIT_S = 15.0
+ANOMALY = "anomaly"
+"""The model that judges hosts."""
+
+LIVE_S = 60.0
+"""So long this machine is watched where nobody says how long."""
+
 BUSY_PERCENT = 85.0
 STOPPED = 130
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -89,13 +99,24 @@ class Cast(Supervisor):
         """The story does."""
 
 
-def isolated(settings: Settings) -> Settings:
-    """The same instance with a prefix and a database of the demonstration's own, for the processes started, too."""
+def isolated(settings: Settings, keys: Path) -> Settings:
+    """The same instance with a prefix, a database, models and a key of the demonstration's own, for the processes
+    started, too. The key lives in the folder `keys`.
+    """
     if settings.profile == "prod":
         raise click.ClickException("The demonstration loads the machine and has no place in profile prod.")
     os.environ[variable("prefix")] = f"{settings.prefix}demo."
     os.environ[variable("database")] = "demo" if settings.database == "watchfloor" else f"{settings.database}_demo"
-    os.environ[variable("home")] = str(settings.home.absolute())
+    home = settings.home.absolute()
+    os.environ[variable("home")] = str(home)
+    models, trusted, key = home / "demo" / "models", home / "demo" / "trusted-keys", keys / "signing-key"
+    shutil.rmtree(models, ignore_errors=True)
+    trusted.unlink(missing_ok=True)
+    signer = Signer.generate("demo")
+    signer.write(key)
+    trust(trusted, signer.public)
+    for name, path in (("models", models), ("trusted_keys", trusted), ("signing_key", key)):
+        os.environ[variable(name)] = str(path)
     return Settings()
 
 
@@ -114,7 +135,8 @@ class Demo:
     """One demonstration over one home. `run` gives the exit code and the report."""
 
     def __init__(self, settings: Settings, seconds: float | None) -> None:
-        self.settings = isolated(settings)
+        self.keys = tempfile.TemporaryDirectory(prefix="watchfloor-demo-")
+        self.settings = isolated(settings, Path(self.keys.name))
         self.seconds = seconds
         self.terminal = Terminal()
         self.supervisor = Cast(self.settings, parts(self.settings))
@@ -157,6 +179,7 @@ class Demo:
                 self.stop_threads.set()
                 with self.terminal.waiting("stopping everything"):
                     await self.supervisor.stop()
+                self.keys.cleanup()
 
     def request_stop(self) -> None:
         """The first time to the books, the second time at once."""
@@ -171,6 +194,12 @@ class Demo:
         await self.calm(here, await self.history(here))
         self.report["set_up_seconds"] = round(time.monotonic() - self.began, 1)
         outcome = await self.live()
+        self.report["attendance"] = await Fraud(self.settings, self.store, self.terminal, self.stop).run()
+        if self.seconds is None and not self.stop.is_set():
+            self.terminal.title("Everything runs on, this machine's samples too; Ctrl-C ends the demonstration")
+            self.terminal.note(f"From another terminal: {self.said('tickets', 'list')}")
+            await self.stop.wait()
+        await self.supervisor.stages.pop()[0].stop(COLLECTOR_LIMIT_S)
         return await self.books(outcome)
 
     async def start(self) -> None:
@@ -293,9 +322,8 @@ class Demo:
         self.terminal.note(f"Or kill -9 {running['worker-0']}, the worker: it comes back, and the books stay right.")
         live = Live(self.settings.host, self.terminal, incoming, self.show_rows)
         try:
-            await live.run(self.settings.home.absolute(), self.seconds, self.stop)
+            await live.run(self.settings.home.absolute(), self.seconds or LIVE_S, self.stop)
         finally:
-            await self.supervisor.stages.pop()[0].stop(COLLECTOR_LIMIT_S)
             await asyncio.to_thread(watch.stop)
         if self.rows_shown is not None:
             await self.rows_shown
@@ -328,11 +356,11 @@ class Demo:
             events = await asyncio.to_thread(event_ids, self.settings.kafka, self.settings.prefix)
             deadline = time.monotonic() + CATCH_UP_LIMIT_S
             wanted = len(set(events))
-            while await asyncio.to_thread(count, self.store, "v_predictions") < wanted or await self.behind():
+            while await asyncio.to_thread(scored, self.store, ANOMALY) < wanted or await self.behind():
                 if time.monotonic() > deadline:
                     break  # the books will say what is missing
                 await asyncio.sleep(0.2)
-            found = await asyncio.to_thread(tally, self.store, events)
+            found = await asyncio.to_thread(tally, self.store, events, ANOMALY)
         until_ms = outcome.began or time.time_ns() // 1_000_000
         self.report["historic_alerts"] = sum((await self.historic(until_ms)).values())
         self.report |= report(outcome, found)

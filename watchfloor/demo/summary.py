@@ -4,6 +4,7 @@ from dataclasses import asdict
 from statistics import quantiles
 from typing import Any
 
+from models.fraud.heuristic import VERSION as RULE
 from watchfloor.demo.live import Outcome
 from watchfloor.demo.tally import Tally
 from watchfloor.demo.terminal import Terminal
@@ -37,6 +38,16 @@ def faults(figures: dict[str, Any]) -> list[str]:
         found.append(f"{figures['doubled']} predictions are there once too often")
     if not figures["live_samples"]:
         found.append("no live sample was scored")
+    fraud = figures.get("attendance", {})
+    for name, what in (
+        ("lost", "check-ins have no prediction in ClickHouse"),
+        ("doubled", "predictions of check-ins are there once too often"),
+        ("verdicts_lost", "verdicts are not in ClickHouse"),
+    ):
+        if fraud.get(name):
+            found.append(f"{fraud[name]} {what}")
+    if fraud.get("finished") and all(name == RULE for name in fraud["served_by"].values()):
+        found.append("no tenant got a model of its own")
     if figures["burst"] and figures["burst_to_alert_seconds"] is None:
         found.append("the burst raised no alert")
     return found
@@ -78,6 +89,18 @@ def show(terminal: Terminal, figures: dict[str, Any]) -> None:
             ),
         ]
     )
+    if fraud := figures.get("attendance"):
+        terminal.table(
+            [
+                ("check-ins", f"{fraud['events']:,}", "records in the topic events.attendance"),
+                ("predictions", f"{fraud['predictions']:,}", "rows of the view v_predictions, model fraud"),
+                ("lost", str(fraud["lost"]), "event ids of the topic without a prediction in the view"),
+                ("doubled", str(fraud["doubled"]), "predictions beyond one per event id"),
+                ("verdicts", f"{fraud['verdicts']:,}", "rows of v_outcomes; lost: " + str(fraud["verdicts_lost"])),
+                ("tickets", str(fraud["tickets"]), "rows of v_tickets"),
+                ("alerts", str(fraud["alerts"]), "rows of v_alerts about people, most of them the rule's of the past"),
+            ]
+        )
     for fault in figures["faults"]:
         terminal.warn(f"[bold red]{fault}[/bold red]")
     for remark in figures["remarks"]:

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from sinks.store import Store, quoted
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Events of the input topic against predictions in the FINAL view.
+    """Events of an input topic against a model's predictions in the FINAL view.
 
     lost: ids of the topic without a prediction; doubled: ids with more than one, or predictions of no event.
     """
@@ -30,13 +31,20 @@ def compare(events: Iterable[str], predictions: Iterable[str]) -> tuple[int, int
     return lost, doubled
 
 
-def tally(store: Store, events: list[str]) -> Tally:
+def tally(store: Store, events: list[str], model: str) -> Tally:
     """Reads the views and compares. An event that is a dead letter has no prediction and counts as lost here."""
-    view = quoted(store.database)
-    answered = [str(row["event_id"]) for row in store.query(f"SELECT event_id FROM {view}.v_predictions")]
+    ids = f"SELECT event_id FROM {quoted(store.database)}.v_predictions WHERE model = {{model:String}}"
+    answered = [str(row["event_id"]) for row in store.query(ids, {"model": model})]
     lost, doubled = compare(events, answered)
     return Tally(len(events), len(answered), count(store, "v_alerts"), count(store, "v_dead_letters"), lost, doubled)
 
 
-def count(store: Store, view: str) -> int:
-    return int(store.query(f"SELECT count() AS n FROM {quoted(store.database)}.{view}")[0]["n"])
+def count(store: Store, view: str, where: str = "true", **values: Any) -> int:
+    """Rows of a view. `where`: an SQL condition, with {name:Type} for the values."""
+    found = store.query(f"SELECT count() AS n FROM {quoted(store.database)}.{view} WHERE {where}", values)
+    return int(found[0]["n"])
+
+
+def scored(store: Store, model: str) -> int:
+    """How many predictions of a model there are."""
+    return count(store, "v_predictions", "model = {model:String}", model=model)

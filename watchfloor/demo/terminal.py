@@ -117,6 +117,11 @@ class Terminal:
         if alert["seq"] == 1:
             self.out.print(f"  {escape(alert['summary'])}", width=self.width)
 
+    def case(self, kind: str, tenant: str, severity: str, summary: str) -> None:
+        """A ticket or an alert about a person."""
+        line = f"▲ [{SEVERITY[severity]}]{kind} {severity}[/] [bold]{escape(tenant)}[/bold]  {escape(summary)}"
+        self.out.print(line, width=self.width)
+
     def rows(self, metric: str, value: float | None, prediction: Mapping[str, Any], alert: Mapping[str, Any]) -> None:
         """A prediction and the alert that it opened, as ClickHouse has them."""
         grid = Table(box=None, padding=(0, 2, 0, 0), show_header=False)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +46,17 @@ def places(reader: Consumer, name: str, end: bool = False) -> list[TopicPartitio
 
 
 class Watch:
-    """Reads predictions and alerts from their end on, in a thread, and hands each to `tell` until stop()."""
+    """Reads topics from their end on, in a thread, and hands each record to `tell` until stop()."""
 
-    TOPICS = (PREDICTIONS_ANOMALY, ALERTS)
-
-    def __init__(self, kafka: str, prefix: str, tell: Callable[[Seen], None], from_end: bool = True) -> None:
-        self._topics: dict[str | None, Topic] = {prefix + topic.name: topic for topic in self.TOPICS}
+    def __init__(
+        self,
+        kafka: str,
+        prefix: str,
+        tell: Callable[[Seen], None],
+        from_end: bool = True,
+        topics: Sequence[Topic] = (PREDICTIONS_ANOMALY, ALERTS),
+    ) -> None:
+        self._topics: dict[str | None, Topic] = {prefix + topic.name: topic for topic in topics}
         self._tell = tell
         self._reader = consumer(kafka)
         self._reader.assign([place for name in self._topics if name for place in places(self._reader, name, from_end)])
@@ -73,10 +78,10 @@ class Watch:
         self._thread.join(LIMIT_S)
 
 
-def event_ids(kafka: str, prefix: str) -> list[str]:
-    """The ids of all events in events.metrics, as often as they are there. Raises KafkaException, TimeoutError."""
+def event_ids(kafka: str, prefix: str, topic: Topic = EVENTS_METRICS) -> list[str]:
+    """The ids of all events in a topic, as often as they are there. Raises KafkaException, TimeoutError."""
     reader = consumer(kafka)
-    name = prefix + EVENTS_METRICS.name
+    name = prefix + topic.name
     begin, end = places(reader, name), {place.partition: place.offset for place in places(reader, name, end=True)}
     ids = []
     for place in begin:
@@ -85,7 +90,7 @@ def event_ids(kafka: str, prefix: str) -> list[str]:
         while at < end[place.partition]:
             # Takes its whole time when fewer come than asked for.
             for message in reader.consume(BATCH, 0.1):
-                ids.append(EVENTS_METRICS.codec.decode(message.value() or b"")["event_id"])
+                ids.append(topic.codec.decode(message.value() or b"")["event_id"])
                 at, moved = (message.offset() or 0) + 1, time.monotonic()
             if time.monotonic() - moved > LIMIT_S:
                 raise TimeoutError(f"{name} was not read to its end: nothing came for {LIMIT_S:.0f} s")

@@ -57,6 +57,31 @@ def test_what_must_not_be(what: Outcome, found: Tally, fault: str) -> None:
     assert fault in said
 
 
+ATTENDANCE = {
+    "finished": True,
+    "served_by": {"a": "v1", "b": "heuristic_v1"},
+    "lost": 0,
+    "doubled": 0,
+    "verdicts_lost": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [
+        ({}, None),
+        ({"lost": 2}, "2 check-ins have no prediction"),
+        ({"doubled": 1}, "once too often"),
+        ({"verdicts_lost": 3}, "3 verdicts are not"),
+        ({"served_by": {"a": "heuristic_v1"}}, "no tenant got a model"),
+        ({"served_by": {}, "finished": False}, None),  # stopped before it came to that
+    ],
+)
+def test_what_must_not_be_of_attendance(wrong: dict[str, Any], fault: str | None) -> None:
+    found = faults(report(outcome(), GOOD) | {"attendance": ATTENDANCE | wrong})
+    assert [fault in each for each in found] == [True] if fault else found == []
+
+
 def test_a_late_alert_is_said_and_is_no_fault() -> None:
     figures = report(outcome(burst_alerts=[({"metric": "cpu_percent"}, 11.0)]), GOOD)
     assert faults(figures) == []
