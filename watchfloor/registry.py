@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import click
 
 from models.anomaly import forest_artifact
+from models.conflict import artifact as conflict_artifact
 from models.fraud import artifact as fraud_artifact
 from models.registry import (
     Artifact,
@@ -24,6 +25,7 @@ from watchfloor.settings import Settings
 READERS: Mapping[str, Callable[[Artifact], object]] = {
     forest_artifact.NAME: forest_artifact.unpack,
     fraud_artifact.NAME: fraud_artifact.unpack,
+    conflict_artifact.NAME: conflict_artifact.unpack,
 }
 """What makes a model of a verified version, by the model's name. Raises ArtifactRefused."""
 

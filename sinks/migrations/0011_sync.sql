@@ -52,3 +52,7 @@ SETTINGS do_not_merge_across_partitions_select_final = 1;
 CREATE OR REPLACE VIEW {database}.v_outcomes_sync AS
 SELECT * FROM {database}.outcomes_sync FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1;
+
+ALTER TABLE {database}.predictions COMMENT COLUMN held_out 'Whether advice was withheld on purpose, so that what comes of the event shows what comes without it.';
+
+ALTER TABLE {database}.labelled_predictions COMMENT COLUMN held_out 'Whether advice was withheld on purpose, so that what comes of the event shows what comes without it.';

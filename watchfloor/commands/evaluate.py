@@ -13,6 +13,7 @@ from models.fraud.evaluation import CONTENDERS, SERVED, Cases, Entry, Labels, co
 from producers.tables import FileError
 from watchfloor import attendance_files as files
 from watchfloor.commands.evaluate_audit import audit
+from watchfloor.commands.evaluate_conflict import conflict
 from watchfloor.commands.evaluate_text import Moment, figure, plain, text
 from watchfloor.event_files import Refused, Told, progress, truths
 
@@ -28,6 +29,7 @@ def command() -> None:
 
 
 command.add_command(audit)
+command.add_command(conflict)
 
 
 @command.command()
