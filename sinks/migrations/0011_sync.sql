@@ -56,3 +56,27 @@ SETTINGS do_not_merge_across_partitions_select_final = 1;
 ALTER TABLE {database}.predictions COMMENT COLUMN held_out 'Whether advice was withheld on purpose, so that what comes of the event shows what comes without it.';
 
 ALTER TABLE {database}.labelled_predictions COMMENT COLUMN held_out 'Whether advice was withheld on purpose, so that what comes of the event shows what comes without it.';
+
+-- How good each version was, hour by hour of the events, as far as it is known by now.
+CREATE OR REPLACE VIEW {database}.v_accuracy_hourly AS
+SELECT
+    tenant_id,
+    model,
+    model_version,
+    slot,
+    toStartOfHour(event_time) AS hour,
+    count() AS labelled,
+    countIf(source = 'timeout') AS presumed,
+    countIf(assumeNotNull(label)) AS positives,
+    avg(probability) AS mean_probability,
+    avg(pow(probability - assumeNotNull(label), 2)) AS brier,
+    countIf(risk_level IN ('HIGH', 'CRITICAL')) AS flagged,
+    countIf(risk_level IN ('HIGH', 'CRITICAL') AND assumeNotNull(label)) AS flagged_right,
+    if(
+        positives = 0 OR positives = labelled,
+        NULL,
+        (flagged_right / positives + 1 - (flagged - flagged_right) / (labelled - positives)) / 2
+    ) AS balanced_accuracy
+FROM {database}.v_labelled_predictions
+WHERE label IS NOT NULL
+GROUP BY tenant_id, model, model_version, slot, hour;
