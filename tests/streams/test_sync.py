@@ -112,7 +112,7 @@ def errors(outcome: Outcome) -> list[str]:
 
 @pytest.fixture(scope="module")
 def world() -> tuple[list[Said], list[Said]]:
-    days = list(Simulation(Scenario(tenants=2, users=12, days=6, seed=7)).days())
+    days = list(Simulation(Scenario(tenants=2, users=18, days=2, seed=7)).days())
     return [each for day in days for each in day.events], [each for day in days for each in day.outcomes]
 
 

@@ -34,7 +34,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sync")
-    watchfloor("simulate", "sync", "--tenants", "2", "--users", "24", "--days", "12", "--seed", "4", "--out", str(out))
+    watchfloor("simulate", "sync", "--tenants", "2", "--users", "20", "--days", "9", "--seed", "4", "--out", str(out))
     return out
 
 

@@ -65,7 +65,7 @@ STEPS = st.lists(
         fields=st.lists(st.sampled_from(["status", "notes", "due"]), unique=True).map(tuple),
         told=st.none() | st.booleans(),
     ),
-    max_size=12,
+    max_size=8,
 ).map(lambda steps: sorted(steps, key=lambda step: step.hours))
 
 
