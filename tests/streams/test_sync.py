@@ -220,7 +220,9 @@ def test_no_word_for_a_day_counts_as_no_conflict_until_there_is_one() -> None:
 def test_since_when_the_user_had_the_entity(earlier: float | None, told: float | None, hours: float) -> None:
     before = [] if earlier is None else [event(earlier, 1)]
     told_at = None if told is None else NOON + round(told * HOUR)
-    _, last = scored([*before, event(0, 2, last_synced_at=told_at)])
+    first, last = scored([*before, event(0, 2, last_synced_at=told_at)])
+    base = said(first, topics.SYNC_BY_ENTITY)[-1]["base_at"]
+    assert base == (None if hours == 168 else NOON - hours * HOUR)
     assert features(said(last, topics.PREDICTIONS_CONFLICT)[-1])["hours_since_last_sync"] == pytest.approx(hours)
 
 
