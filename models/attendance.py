@@ -7,11 +7,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from models.identity import TENANT, name_fault
+from models.identity import ID_BYTES, NAME_BYTES, TEXT_CHARACTERS, name_fault, names_fault
 
-ID_BYTES = 128
-NAME_BYTES = 200
-TEXT_CHARACTERS = 2000
 LARGEST = 1e9
 
 CHECK_IN, CHECK_OUT = KINDS = ("CHECK_IN", "CHECK_OUT")
@@ -31,7 +28,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 def event_fault(event: Mapping[str, Any]) -> str | None:
     """What is wrong with an event, naming the field: what was expected and what came; None for a good one."""
-    wrong = _names(event, ("event_id", ID_BYTES), ("person_id", NAME_BYTES), ("site_id", NAME_BYTES))
+    wrong = names_fault(event, ("event_id", ID_BYTES), ("person_id", NAME_BYTES), ("site_id", NAME_BYTES))
     if wrong:
         return wrong
     if event["kind"] not in KINDS:
@@ -51,7 +48,7 @@ def event_fault(event: Mapping[str, Any]) -> str | None:
 
 def outcome_fault(outcome: Mapping[str, Any]) -> str | None:
     """As event_fault, of a verdict."""
-    wrong = _names(outcome, ("event_id", ID_BYTES), ("person_id", NAME_BYTES), ("decided_by", NAME_BYTES))
+    wrong = names_fault(outcome, ("event_id", ID_BYTES), ("person_id", NAME_BYTES), ("decided_by", NAME_BYTES))
     if wrong:
         return wrong
     if outcome["outcome_id"] is not None and (wrong := name_fault(outcome["outcome_id"], ID_BYTES)):
@@ -66,7 +63,7 @@ def outcome_fault(outcome: Mapping[str, Any]) -> str | None:
 
 def site_fault(site: Mapping[str, Any]) -> str | None:
     """As event_fault, of a site."""
-    wrong = _names(site, ("site_id", NAME_BYTES))
+    wrong = names_fault(site, ("site_id", NAME_BYTES))
     if wrong:
         return wrong
     for name, low, high in _RANGES[:2]:
@@ -85,7 +82,7 @@ def site_fault(site: Mapping[str, Any]) -> str | None:
 
 def calendar_fault(calendar: Mapping[str, Any]) -> str | None:
     """As event_fault, of a calendar."""
-    wrong = _names(calendar)
+    wrong = names_fault(calendar)
     if wrong:
         return wrong
     days = calendar["weekend_days"]
@@ -99,16 +96,7 @@ def calendar_fault(calendar: Mapping[str, Any]) -> str | None:
 
 def roster_fault(roster: Mapping[str, Any]) -> str | None:
     """As event_fault, of a roster."""
-    return _names(roster, ("person_id", NAME_BYTES)) or _sites(roster["allowed_sites"])
-
-
-def _names(record: Mapping[str, Any], *fields: tuple[str, int]) -> str | None:
-    if not TENANT.fullmatch(record["tenant_id"]):
-        return f"tenant_id must match {TENANT.pattern}, not {record['tenant_id']!r}"
-    for field, limit in fields:
-        if wrong := name_fault(record[field], limit):
-            return f"{field} {wrong}"
-    return None
+    return names_fault(roster, ("person_id", NAME_BYTES)) or _sites(roster["allowed_sites"])
 
 
 def _sites(sites: Sequence[str]) -> str | None:

@@ -15,7 +15,7 @@ from models.anomaly import DETECTORS
 from models.anomaly.budget import NOTHING, ORDER
 from models.fraud import policy, rules
 from models.fraud.references import CALENDAR, ROSTER, SITE
-from models.identity import TENANT, name_fault
+from models.identity import NAME_BYTES, TENANT, name_fault
 from models.registry import activation
 from models.tuning import FACTOR, Scope
 from schemas import topics
@@ -147,7 +147,7 @@ def _flag(name: str, default: bool, doc: str, *, everyone: bool = False, at_once
 
 def _named(scope: str) -> None:
     """A scope that is the id of a site or person. Raises ValueError."""
-    if wrong := name_fault(scope, attendance.NAME_BYTES):
+    if wrong := name_fault(scope, NAME_BYTES):
         raise ValueError(f"the id after the | {wrong}")
 
 

@@ -1,11 +1,17 @@
 """Identities: what a name may be, and ids derived from what a thing is about, so that a replay computes the same."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+ID_BYTES = 128
+NAME_BYTES = 200
+TEXT_CHARACTERS = 2000
+"""The longest ids, names and remarks that records of events and outcomes may have."""
 
 PLATFORM = "_platform"
 """Tenant of alerts about what concerns all tenants; events cannot have this name."""
@@ -52,3 +58,13 @@ def name_fault(name: str, limit: int) -> str | None:
     if name and name.isprintable() and "|" not in name and len(name.encode()) <= limit and name.strip() == name:
         return None
     return f"must be 1 to {limit} bytes of printable text without | or spaces around it, not {name[:limit]!r}"
+
+
+def names_fault(record: Mapping[str, Any], *fields: tuple[str, int]) -> str | None:
+    """What is wrong with a record's tenant_id or with these of its names, each with its limit in bytes."""
+    if not TENANT.fullmatch(record["tenant_id"]):
+        return f"tenant_id must match {TENANT.pattern}, not {record['tenant_id']!r}"
+    for field, limit in fields:
+        if wrong := name_fault(record[field], limit):
+            return f"{field} {wrong}"
+    return None

@@ -98,6 +98,35 @@ OUTCOMES_ATTENDANCE = Topic(
     doc="Verdicts of supervisors on check-ins and check-outs.",
     inbound=True,
 )
+EVENTS_SYNC = Topic(
+    name="events.sync",
+    schema="events.sync",
+    key=("user_id",),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=14 * DAY_MS,
+    doc="Clients that ask to sync what their users did with an entity, before the merge.",
+    inbound=True,
+)
+SYNC_BY_ENTITY = Topic(
+    name="sync.by-entity",
+    schema="sync.by-entity",
+    key=("domain", "entity_type", "entity_id"),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=3 * DAY_MS,
+    doc="Good syncs by entity, with what their user's past tells, and what came of them: between two agents.",
+)
+OUTCOMES_SYNC = Topic(
+    name="outcomes.sync",
+    schema="outcomes.sync",
+    key=("user_id",),
+    time="decided_at",
+    id="outcome_id",
+    retention_ms=30 * DAY_MS,
+    doc="Whether syncs conflicted.",
+    inbound=True,
+)
 PREDICTIONS_ANOMALY = Topic(
     name="predictions.anomaly",
     schema="predictions.anomaly",
@@ -124,6 +153,24 @@ LABELLED_FRAUD = Topic(
     id="prediction_id",
     retention_ms=30 * DAY_MS,
     doc="Predictions of fraud with what supervisors said of them: every version of each label.",
+)
+PREDICTIONS_CONFLICT = Topic(
+    name="predictions.conflict",
+    schema="prediction",
+    key=("subject",),
+    time="event_time",
+    id="prediction_id",
+    retention_ms=30 * DAY_MS,
+    doc="Probability, interval, features and advice of each sync, for each slot.",
+)
+LABELLED_CONFLICT = Topic(
+    name="labelled.conflict",
+    schema="labelled.prediction",
+    key=("subject",),
+    time="event_time",
+    id="prediction_id",
+    retention_ms=30 * DAY_MS,
+    doc="Predictions of conflicts with whether they came: every version of each label.",
 )
 ALERTS_CANDIDATES = Topic(
     name="alerts.candidates",
@@ -312,9 +359,14 @@ CATALOGUE: dict[str, Topic] = {
         OUTCOMES_ATTENDANCE,
         ATTENDANCE_BY_DEVICE,
         ATTENDANCE_ENRICHED,
+        EVENTS_SYNC,
+        OUTCOMES_SYNC,
+        SYNC_BY_ENTITY,
         PREDICTIONS_ANOMALY,
         PREDICTIONS_FRAUD,
         LABELLED_FRAUD,
+        PREDICTIONS_CONFLICT,
+        LABELLED_CONFLICT,
         ALERTS_CANDIDATES,
         COMMANDS_ALERTS,
         OUTCOMES_ALERTS,

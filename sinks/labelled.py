@@ -35,6 +35,7 @@ class Wanted:
         feature_set, features: name of the set, and how many features it has.
         since_ms, until_ms: first and last event time, epoch milliseconds.
         known_ms: labels given later are left out. Of a label that took the place of an older one nothing is left then.
+        unadvised: without the events on which advice was given, which may have changed what came of them.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Wanted:
     since_ms: int
     until_ms: int
     known_ms: int
+    unadvised: bool = False
 
 
 STEP_MS = 7 * 86_400_000
@@ -63,6 +65,7 @@ _TOLD = {
     "decided_at": "toUnixTimestamp64Milli(l.decided_at)",
     "model_version": "toString(l.model_version)",
     "probability": "l.probability",
+    "held_out": "l.held_out",
 }
 
 
@@ -106,12 +109,13 @@ def told(store: Store, wanted: Wanted) -> Iterator[Told]:
 def _ask(store: Store, wanted: Wanted, fields: Sequence[str], order: str = "tuple()") -> list[Any]:
     """Columns of the joined rows; none without rows."""
     name = quoted(store.database)
+    unadvised = " AND p.advice IS NULL" if wanted.unadvised else ""
     statement = (
         f"SELECT {', '.join(f'{field} AS c{number}' for number, field in enumerate(fields))} "
         f"FROM {name}.v_labelled_predictions AS l "
         f"JOIN {name}.v_predictions AS p USING (tenant_id, model, event_time, prediction_id) "
         "WHERE l.tenant_id = {tenant:String} AND l.model = {model:String} AND l.slot = 'champion' "
-        "AND l.feature_set = {feature_set:String} AND NOT l.held_out AND l.label IS NOT NULL "
+        f"AND l.feature_set = {{feature_set:String}}{unadvised} AND l.label IS NOT NULL "
         "AND l.event_time >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC') "
         "AND l.event_time <= fromUnixTimestamp64Milli({until_ms:Int64}, 'UTC') "
         "AND l.decided_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC') "

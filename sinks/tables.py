@@ -168,6 +168,35 @@ EVENTS_ATTENDANCE = Table(
         device_offset Int64
     """),
 )
+EVENTS_SYNC = Table(
+    "events_sync",
+    "occurred_at",
+    columns("""
+        tenant_id word
+        event_id String
+        user_id String
+        device_id text?
+        domain word
+        entity_type word
+        entity_id String
+        occurred_at time
+        last_synced_at time?
+        fields_changed words
+    """),
+)
+OUTCOMES_SYNC = Table(
+    "outcomes_sync",
+    "decided_at",
+    columns("""
+        tenant_id word
+        outcome_id text?
+        event_id String
+        user_id String
+        conflict_occurred Bool
+        resolution text?
+        decided_at time
+    """),
+)
 ALERT_COLUMNS = columns("""
     tenant_id word
     alert_id UUID
@@ -370,6 +399,10 @@ ROUTES: tuple[Route, ...] = (
     Route(topics.OUTCOMES_ATTENDANCE, (OUTCOMES,), judged_elsewhere=True),
     Route(topics.LABELLED_FRAUD, (LABELLED_PREDICTIONS,)),
     Route(topics.ATTENDANCE_ENRICHED, (EVENTS_ATTENDANCE,)),
+    Route(topics.EVENTS_SYNC, (EVENTS_SYNC,), judged_elsewhere=True),
+    Route(topics.OUTCOMES_SYNC, (OUTCOMES_SYNC,), judged_elsewhere=True),
+    Route(topics.PREDICTIONS_CONFLICT, (PREDICTIONS,)),
+    Route(topics.LABELLED_CONFLICT, (LABELLED_PREDICTIONS,)),
     Route(topics.ALERTS, (ALERTS, ALERT_EVENTS)),
     Route(topics.INCIDENTS, (INCIDENTS, INCIDENT_EVENTS)),
     Route(topics.TICKETS, (TICKETS, TICKET_EVENTS)),

@@ -9,17 +9,8 @@ from typing import Any
 from models.attendance import event_fault
 from models.control import DEFAULTS, STATE_LEVEL
 from schemas import topics
-from streams.repeats import hashed
-from streams.runtime import Agent, Due, Frame, Part
-
-REMEMBERED_MS = 7 * topics.DAY_MS
-"""So long an event's id is known after it has come; by the partition's clock."""
-
-HASH = 8
-"""Bytes that stand for an id, and for what an event says."""
-
-REPEATS = Part("repeats", version=1, pack=lambda n: n.to_bytes(8, "big"), unpack=lambda raw: int.from_bytes(raw, "big"))
-"""How many events of a person were dropped because they had come before."""
+from streams.repeats import HASH, REMEMBERED_MS, REPEATS, hashed
+from streams.runtime import Agent, Due, Frame
 
 _content = itemgetter(
     "site_id",

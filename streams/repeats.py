@@ -4,6 +4,8 @@ from collections.abc import Callable
 from enum import Enum
 from hashlib import blake2b
 
+from streams.runtime import Part
+
 CAPACITY = 1024
 """Events remembered per subject."""
 
@@ -15,6 +17,13 @@ CONTENT = 4
 
 PAGE = 8
 """Events that are stored together, 96 bytes, as every entry of the state costs its key as well."""
+
+
+REMEMBERED_MS = 7 * 86_400_000
+"""So long an agent that holds one timer for each id knows it; by the partition's clock."""
+
+REPEATS = Part("repeats", version=1, pack=lambda n: n.to_bytes(8, "big"), unpack=lambda raw: int.from_bytes(raw, "big"))
+"""How many events under a key such an agent has dropped because they had come before."""
 
 
 class Seen(Enum):

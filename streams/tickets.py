@@ -12,9 +12,8 @@ from typing import Any
 
 from models.alerts import MoveRefused
 from models.alerts import move as any_move
-from models.attendance import NAME_BYTES
 from models.decisions import RISKS
-from models.identity import derived_id, name_fault
+from models.identity import NAME_BYTES, derived_id, name_fault
 from models.tickets import (
     ACTIVE,
     BY_PEOPLE,

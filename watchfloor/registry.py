@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import click
 
 from models.anomaly import forest_artifact
+from models.conflict import artifact as conflict_artifact
 from models.fraud import artifact as fraud_artifact
 from models.registry import (
     Artifact,
@@ -25,6 +26,7 @@ READERS: Mapping[str, Callable[[Artifact], object]] = {
     forest_artifact.NAME: forest_artifact.unpack,
     fraud_artifact.NAME: fraud_artifact.unpack,
     fraud_artifact.CALIBRATION: fraud_artifact.unpack_calibration,
+    conflict_artifact.NAME: conflict_artifact.unpack,
 }
 """What makes a model of a verified version, by the model's name. Raises ArtifactRefused."""
 

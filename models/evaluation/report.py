@@ -1,7 +1,7 @@
 """What a model is worth on cases that it has not seen: one report for models and rules alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -67,6 +67,16 @@ class Answers:
     def decided(self, policy: Policy) -> Decided:
         """What a policy makes of them."""
         return decide(policy, self.probability, self.interval, self.demanded)
+
+    def of_rows(self, rows: NDArray[np.intp]) -> Self:
+        """Those of these rows."""
+
+        def some(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(each[rows] for each in value)
+            return value[rows] if isinstance(value, np.ndarray) else value
+
+        return replace(self, **{each.name: some(getattr(self, each.name)) for each in fields(self)})
 
 
 def report(labels: Flags, answers: Answers, policy: Policy) -> dict[str, Any]:

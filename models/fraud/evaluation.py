@@ -173,7 +173,7 @@ def judge(entry: Entry, labels: Labels, seed: int = 0) -> dict[str, Any]:
     audit = audited_recall(int(truth[~cleared].sum()), [stratum])
     return {
         **head,
-        **report(truth, _some(entry.answers, rows), entry.policy),
+        **report(truth, entry.answers.of_rows(rows), entry.policy),
         "audit": {"audited": int(audited.sum()), **audit, "hidden_true": int((truth & cleared).sum())},
     }
 
@@ -208,20 +208,3 @@ def together(entries: list[tuple[Entry, Labels]]) -> dict[str, Any]:
 
 def _features(vectors: Floats, feature_set: str) -> Floats:
     return vectors[:, : len(FEATURE_SETS[feature_set])]
-
-
-def _some(answers: Answers, rows: NDArray[np.intp]) -> Answers:
-    """The answers of these rows."""
-
-    def pair(values: tuple[Floats, Floats] | None) -> tuple[Floats, Floats] | None:
-        return None if values is None else (values[0][rows], values[1][rows])
-
-    return Answers(
-        answers.probability[rows],
-        answers.raw[rows],
-        pair(answers.interval),
-        None if answers.label_sets is None else answers.label_sets[rows],
-        pair(answers.residual),
-        answers.importance,
-        None if answers.demanded is None else answers.demanded[rows],
-    )

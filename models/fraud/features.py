@@ -3,24 +3,7 @@
 A vector is a sequence of float64 in the order of its set; NaN stands for what cannot be computed.
 """
 
-from typing import NamedTuple
-
-
-class Feature(NamedTuple):
-    """One feature.
-
-    Attributes:
-        name: unique; never reused for anything else.
-        unit: of its values; "0/1" for no and yes, "share" for 0 to 1.
-        doc: what it is.
-        missing: when it is NaN.
-    """
-
-    name: str
-    unit: str
-    doc: str
-    missing: str
-
+from models.features import Feature
 
 _NO_SITE = "the site is unknown"
 _NO_FIX = "no fix"

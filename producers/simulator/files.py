@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol, Self
+from typing import IO, Any, Protocol, Self, TypeVar
 
 import pyarrow
 import pyarrow.parquet
@@ -105,31 +105,67 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     fixed = ((topics.CONTROL_SITES, simulation.sites), (topics.CONTROL_CALENDARS, simulation.calendars))
     for topic, records in (*fixed, (topics.CONTROL_ROSTERS, simulation.rosters)):
-        with _sink(out, topic, format) as sink:
+        with open_sink(out, topic, format) as sink:
             sink.write(records)
     counts = {tenant.tenant_id: {"events": 0, "outcomes": 0, "frauds": 0} for tenant in simulation.tenants}
+    write_days(simulation.days(), counts, out, EVENTS, OUTCOMES, format, told)
+    return write_about(out, simulation.scenario, counts)
+
+
+class Known(Protocol):
+    """What became known on a day, of any domain. `truth`: what is true of events, for evaluation alone."""
+
+    events: list[Record]
+    outcomes: list[Record]
+    truth: list[Record]
+
+
+K = TypeVar("K", bound=Known)
+
+
+def write_days(
+    days: Iterable[K],
+    counts: dict[str, dict[str, int]],
+    out: Path,
+    events_topic: Topic,
+    outcomes_topic: Topic,
+    format: str,
+    told: Callable[[K, int], None],
+) -> None:
+    """Write the events, outcomes and truth of days.
+
+    Args:
+        counts: by tenant, of the three in this order; changed in place.
+        told: called after each day with the number of events so far.
+    Raises:
+        OSError.
+    """
     total = 0
     with ExitStack() as stack:
-        events = stack.enter_context(_sink(out, EVENTS, format))
-        outcomes = stack.enter_context(_sink(out, OUTCOMES, format))
+        events = stack.enter_context(open_sink(out, events_topic, format))
+        outcomes = stack.enter_context(open_sink(out, outcomes_topic, format))
         truth = stack.enter_context(Lines(out / TRUTH))
-        for day in simulation.days():
-            for sink, name, records in (
-                (events, "events", day.events),
-                (outcomes, "outcomes", day.outcomes),
-                (truth, "frauds", day.truth),
+        for day in days:
+            for number, (sink, records) in enumerate(
+                ((events, day.events), (outcomes, day.outcomes), (truth, day.truth))
             ):
                 sink.write(records)
                 for record in records:
-                    counts[record["tenant_id"]][name] += 1
+                    mine = counts[record["tenant_id"]]
+                    mine[list(mine)[number]] += 1
             total += len(day.events)
             told(day, total)
-    about = {"scenario": asdict(simulation.scenario), "tenants": counts}
+
+
+def write_about(out: Path, scenario: Any, counts: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """Write simulation.json, the parameters and counts; returns what it holds. Raises OSError."""
+    about = {"scenario": asdict(scenario), "tenants": counts}
     (out / ABOUT).write_text(json.dumps(about, indent=1, default=str) + "\n")
     return about
 
 
-def _sink(out: Path, topic: Topic, format: str) -> Sink:
+def open_sink(out: Path, topic: Topic, format: str) -> Sink:
+    """The file of a topic in a folder: JSONL or Parquet. Raises OSError."""
     path = out / f"{topic.name}.{format}"
     return Lines(path) if format == "jsonl" else Parquet(path, topic)
 

@@ -29,6 +29,8 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "outcomes": ("tenant_id", "event_id", "decided_at", "source_partition", "source_offset"),
     "labelled_predictions": ("prediction_id",),
     "events_attendance": ("tenant_id", "person_id", "occurred_at", "event_id"),
+    "events_sync": ("tenant_id", "user_id", "occurred_at", "event_id"),
+    "outcomes_sync": ("tenant_id", "event_id", "decided_at", "source_partition", "source_offset"),
     "control_audit": ("command_offset",),
     "dead_letters": ("source_topic", "source_partition", "source_offset", "agent"),
 }

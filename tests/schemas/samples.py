@@ -4,6 +4,14 @@ from typing import Any
 
 HOST: dict[str, Any] = {"tenant_id": "acme", "event_id": "e-1"}
 PERSON = {"person_id": "p-1"}
+SYNC = {
+    "user_id": "u-1",
+    "domain": "task",
+    "entity_type": "job",
+    "entity_id": "j-1",
+    "occurred_at": 1_700_000_000_123,
+    "fields_changed": ["status", "notes"],
+}
 NAMES = "cpu_percent memory_percent disk_read_bytes_per_s disk_write_bytes_per_s db_connections db_query_ms"
 METRICS = dict.fromkeys([*NAMES.split(), "queue_depth", "request_latency_ms", "error_rate"], 0.25)
 EVIDENCE = {"value": 99.5, "expected": 31.0}
@@ -148,6 +156,28 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "decided_by": "jane",
         "decided_at": 1_700_000_200_000,
         "reason": "not seen on site",
+    },
+    "events.sync": {
+        **HOST,
+        **SYNC,
+        "device_id": "d-1",
+        "last_synced_at": 1_699_999_000_000,
+    },
+    "sync.by-entity": {
+        **HOST,
+        **SYNC,
+        "published_at": 1_700_000_000_456,
+        "base_at": 1_699_999_000_000,
+        "user_conflict_rate": 0.125,
+        "conflict": True,
+    },
+    "outcomes.sync": {
+        **HOST,
+        "outcome_id": "o-1",
+        "user_id": "u-1",
+        "conflict_occurred": True,
+        "resolution": "merged",
+        "decided_at": 1_700_000_060_000,
     },
     "control.sites": {
         "tenant_id": "acme",
@@ -426,3 +456,6 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "expires_at": 1_702_419_200_123,
     },
 }
+
+SAMPLES["predictions.conflict"] = SAMPLES["predictions.fraud"]
+SAMPLES["labelled.conflict"] = SAMPLES["labelled.fraud"]

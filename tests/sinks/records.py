@@ -124,6 +124,38 @@ def attended(number: int, **changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
+def synced(number: int, **changes: Any) -> dict[str, Any]:
+    """A sync of one of three users; half of the clients say which version they had."""
+    told = number % 2 == 0
+    base = {
+        "tenant_id": "local",
+        "event_id": f"s{number}",
+        "user_id": f"u-{number % 3}",
+        "device_id": f"d-{number % 5}" if told else None,
+        "domain": "task",
+        "entity_type": "job",
+        "entity_id": f"j-{number % 7}é",
+        "occurred_at": NOW_MS + number * 1000,
+        "last_synced_at": NOW_MS - number if told else None,
+        "fields_changed": ["status", "notes"][: number % 3],
+    }
+    return {**base, **changes}
+
+
+def sync_outcome(number: int, **changes: Any) -> dict[str, Any]:
+    """What came of sync `number`."""
+    base = {
+        "tenant_id": "local",
+        "outcome_id": f"o{number}",
+        "event_id": f"s{number}",
+        "user_id": f"u-{number % 3}",
+        "conflict_occurred": number % 4 == 0,
+        "resolution": "theirs" if number % 4 == 0 else None,
+        "decided_at": NOW_MS + number,
+    }
+    return {**base, **changes}
+
+
 def alert(number: int, seq: int, **changes: Any) -> dict[str, Any]:
     base = {
         "tenant_id": "local",

@@ -27,6 +27,8 @@ from tests.sinks.records import (
     label,
     outcome,
     prediction,
+    sync_outcome,
+    synced,
     ticket,
 )
 
@@ -127,6 +129,10 @@ RECORDS = {
     "predictions.anomaly": prediction,
     "predictions.fraud": prediction,
     "attendance.enriched": attended,
+    "events.sync": synced,
+    "outcomes.sync": sync_outcome,
+    "predictions.conflict": prediction,
+    "labelled.conflict": lambda n: judged(n, n % 3 + 1),
     "alerts": lambda n: alert(n, n % 3 + 1),
     "incidents": lambda n: incident(n, n % 3 + 1),
     "labelled.anomaly": lambda n: label(n, n % 3 + 1),

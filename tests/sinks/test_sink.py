@@ -21,12 +21,14 @@ from sinks.tables import (
     CONTROL_AUDIT,
     DEAD_LETTERS,
     EVENTS_ATTENDANCE,
+    EVENTS_SYNC,
     INCIDENT_EVENTS,
     INCIDENTS,
     LABELLED,
     LABELLED_PREDICTIONS,
     METRIC_SAMPLES,
     OUTCOMES,
+    OUTCOMES_SYNC,
     PREDICTIONS,
     TICKET_EVENTS,
     TICKETS,
@@ -47,6 +49,8 @@ from tests.sinks.records import (
     label,
     outcome,
     prediction,
+    sync_outcome,
+    synced,
     ticket,
 )
 
@@ -56,6 +60,8 @@ KEYS = {
     "predictions": ("tenant_id", "prediction_id"),
     "metric_samples": ("tenant_id", "host", "event_id"),
     "events_attendance": ("tenant_id", "event_id"),
+    "events_sync": ("tenant_id", "event_id"),
+    "outcomes_sync": ("tenant_id", "outcome_id"),
     "alerts": ("tenant_id", "alert_id"),
     "alert_events": ("tenant_id", "alert_id", "seq"),
     "incidents": ("tenant_id", "incident_id"),
@@ -94,6 +100,8 @@ def test_all_tables(bench: Bench) -> None:
     bench.write(topics.EVENTS_METRICS, [event(n) for n in range(300)])
     bench.write(topics.PREDICTIONS_ANOMALY, [prediction(n) for n in range(300)])
     bench.write(topics.ATTENDANCE_ENRICHED, [attended(n) for n in range(300)])
+    bench.write(topics.EVENTS_SYNC, [synced(n) for n in range(300)])
+    bench.write(topics.OUTCOMES_SYNC, [sync_outcome(n) for n in range(30)])
     bench.write(topics.ALERTS, [alert(n, seq) for n in range(5) for seq in (1, 2, 3)])
     bench.write(topics.INCIDENTS, [incident(n, seq) for n in range(5) for seq in (1, 2, 3)])
     bench.write(topics.TICKETS, [ticket(n, seq) for n in range(5) for seq in (1, 2, 3)])
@@ -107,6 +115,8 @@ def test_all_tables(bench: Bench) -> None:
         (topics.EVENTS_METRICS, METRIC_SAMPLES),
         (topics.PREDICTIONS_ANOMALY, PREDICTIONS),
         (topics.ATTENDANCE_ENRICHED, EVENTS_ATTENDANCE),
+        (topics.EVENTS_SYNC, EVENTS_SYNC),
+        (topics.OUTCOMES_SYNC, OUTCOMES_SYNC),
         (topics.ALERTS, ALERTS),
         (topics.ALERTS, ALERT_EVENTS),
         (topics.INCIDENTS, INCIDENTS),

@@ -18,6 +18,7 @@ from tests.conftest import Access
 from tests.watchfloor.attendance import OTHER, TENANT, options, simulated
 from watchfloor import attendance_files as files
 from watchfloor.cli import main
+from watchfloor.event_files import Refused
 from watchfloor.settings import Settings
 
 
@@ -146,7 +147,7 @@ def logged(world: Path, clickhouse: Access, database: str) -> str:
     # What is older than its retention would be gone at the next merge.
     for table in ("predictions", "labelled_predictions"):
         store.command(f"ALTER TABLE {database}.{table} REMOVE TTL")
-    refused = files.Refused()
+    refused = Refused()
     known = files.references(
         *(world / f"control.{name}.jsonl" for name in ("sites", "calendars", "rosters")), refused, lambda *_: None
     )

@@ -21,10 +21,10 @@ from models.fraud.training import SPAN_MS
 from sinks.labelled import Labelled, Told, Wanted, counted, told
 from sinks.store import Store
 from sinks.tables import LAST_MS
-from watchfloor.attendance_files import progress
 from watchfloor.commands.alert_text import moment
 from watchfloor.commands.db import ask, open_store
 from watchfloor.commands.replay import Time
+from watchfloor.event_files import progress
 from watchfloor.settings import Settings
 
 FORMAT = 1

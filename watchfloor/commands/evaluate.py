@@ -1,9 +1,7 @@
 """`watchfloor evaluate`: what models are worth on events of files that they have not learned from."""
 
 import json
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,25 +13,14 @@ from models.fraud.evaluation import CONTENDERS, SERVED, Cases, Entry, Labels, co
 from producers.tables import FileError
 from watchfloor import attendance_files as files
 from watchfloor.commands.evaluate_audit import audit
+from watchfloor.commands.evaluate_conflict import conflict
+from watchfloor.commands.evaluate_text import Moment, figure, plain, text
+from watchfloor.event_files import Refused, Told, progress, truths
 
 SHARE = 0.7
 """Of the time, what comes before it is learned from."""
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-class Moment(click.ParamType):
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Epoch milliseconds of an ISO 8601 time; without a zone it is UTC."""
-        try:
-            found = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(
-                f"expected an ISO 8601 time such as 2026-03-01 or 2026-03-01T12:00:00Z, got {value!r}", param, ctx
-            )
-        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 @click.group()
@@ -42,6 +29,7 @@ def command() -> None:
 
 
 command.add_command(audit)
+command.add_command(conflict)
 
 
 @command.command()
@@ -84,13 +72,13 @@ def fraud(
     All events are replayed by the code of the stream. Files are JSONL, CSV (both also .gz) or Parquet. Lines that are
     no records are left out, counted and quoted in the report.
     """
-    refused = files.Refused()
-    with files.progress() as told:
+    refused = Refused()
+    with progress() as told:
         try:
             known = files.references(sites, calendars, rosters, refused, told)
             given = files.events(events_file, refused, told)
             said = files.verdicts(outcomes, refused, told)
-            frauds = None if truth is None else files.truths(truth)
+            frauds = None if truth is None else truths(truth)
         except FileError as error:
             raise click.ClickException(str(error)) from error
         if not given:
@@ -99,7 +87,7 @@ def fraud(
         until = first + int(SHARE * (last - first)) if train_until is None else train_until
         if not first < until <= last:
             raise click.BadParameter(
-                f"it must be after the first event ({_text(first)}) and not after the last one ({_text(last)})",
+                f"it must be after the first event ({text(first)}) and not after the last one ({text(last)})",
                 param_hint="--train-until",
             )
         tenants = files.cases(given, known, said, until, told, frauds)
@@ -109,9 +97,9 @@ def fraud(
             _write(file, tenants, found, until)
     result = {
         "events": len(given),
-        "first": _text(first),
-        "last": _text(last),
-        "train_until": _text(until),
+        "first": text(first),
+        "last": text(last),
+        "train_until": text(until),
         "served": str(SERVED),
         "judged_by": "verdicts" if truth is None else "truth",
         "refused": {"lines": refused.count, "examples": refused.examples},
@@ -119,7 +107,7 @@ def fraud(
         "all": _all(found, until),
     }
     if as_json:
-        click.echo(json.dumps(_plain(result), allow_nan=False))
+        click.echo(json.dumps(plain(result), allow_nan=False))
     else:
         _show(result)
 
@@ -127,7 +115,7 @@ def fraud(
 Found = dict[str, tuple[Cases, list[Entry]]]
 
 
-def _compete(tenants: Mapping[str, Cases], until: int, seed: int, told: files.Told) -> Found:
+def _compete(tenants: Mapping[str, Cases], until: int, seed: int, told: Told) -> Found:
     found: Found = {}
     for number, (tenant, cases) in enumerate(tenants.items()):
         entries = []
@@ -190,12 +178,12 @@ def _show(result: Mapping[str, Any]) -> None:
                 name,
                 f"{one['rows']:,}",
                 f"{one['positives']:,}",
-                *(_figure(one[key], "{:.3f}") for key in ("pr_auc", "precision_at_80_recall")),
-                *(_figure(high[key], "{:.1%}") for key in ("false_positive_rate", "share")),
-                _figure(one["brier"], "{:.5f}"),
+                *(figure(one[key], "{:.3f}") for key in ("pr_auc", "precision_at_80_recall")),
+                *(figure(high[key], "{:.1%}") for key in ("false_positive_rate", "share")),
+                figure(one["brier"], "{:.5f}"),
                 f"{decided['tickets']:,}",
-                _figure(decided["ticket_precision"], "{:.0%}"),
-                _figure(decided["automated"], "{:.1%}"),
+                figure(decided["ticket_precision"], "{:.0%}"),
+                figure(decided["automated"], "{:.1%}"),
             )
         console.print(table)
         for note in notes:
@@ -209,24 +197,5 @@ def _show(result: Mapping[str, Any]) -> None:
         click.echo(f"{result['refused']['lines']:,} lines are no records: " + "; ".join(result["refused"]["examples"]))
 
 
-def _figure(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)
-
-
-def _text(time: int) -> str:
-    return f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _quoted(refused: files.Refused) -> str:
+def _quoted(refused: Refused) -> str:
     return refused.examples[0] if refused.examples else "it is empty"
-
-
-def _plain(value: Any) -> Any:
-    """Values of JSON: what is not finite is null."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

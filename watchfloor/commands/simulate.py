@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from producers.simulator import LEVELS, Day, Scenario, Simulation
 from producers.simulator.files import FORMATS, write
 from producers.simulator.scenario import MOST_FRAUD
+from watchfloor.commands.simulate_sync import sync
 
 DEFAULT = Scenario()
 
@@ -19,6 +20,9 @@ DEFAULT = Scenario()
 @click.group()
 def command() -> None:
     """Make events with a known truth, to try, train and measure with."""
+
+
+command.add_command(sync)
 
 
 @command.command()

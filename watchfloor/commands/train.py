@@ -24,6 +24,7 @@ from sinks.tables import LAST_MS
 from watchfloor import sample_files
 from watchfloor.commands.db import ask, open_store
 from watchfloor.commands.replay import Time
+from watchfloor.commands.train_conflict import conflict
 from watchfloor.commands.train_fraud import fraud
 from watchfloor.registry import in_words, open_registry, open_signer, publish
 from watchfloor.settings import Settings
@@ -42,6 +43,7 @@ def command() -> None:
 
 
 command.add_command(fraud)
+command.add_command(conflict)
 
 
 def _tenant(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

@@ -25,6 +25,7 @@ from watchfloor import attendance_files as files
 from watchfloor.commands.control import read_control
 from watchfloor.commands.db import ask, open_store
 from watchfloor.commands.replay import Time
+from watchfloor.event_files import Refused, progress
 from watchfloor.registry import in_words, open_registry, open_signer, publish
 from watchfloor.settings import Settings
 
@@ -190,8 +191,8 @@ def _replayed(
     until_ms: int,
 ) -> _Cases:
     """Of all tenants, or of one."""
-    refused = files.Refused()
-    with files.progress() as told:
+    refused = Refused()
+    with progress() as told:
         try:
             known = files.references(sites, calendars, rosters, refused, told)
             given = [event for event in files.events(events, refused, told) if event["occurred_at"] <= until_ms]
