@@ -58,6 +58,10 @@ class Instance:
         return asyncio.run(read())
 
 
+AGENTS = "control,metrics,alerts"
+"""What the jobs under test speak with; each further agent makes the start longer."""
+
+
 @contextmanager
 def worker(kafka: str, prefix: str, home: Path) -> Iterator[None]:
     """Topics, a worker, and the settings of the commands."""
@@ -69,7 +73,10 @@ def worker(kafka: str, prefix: str, home: Path) -> Iterator[None]:
         output = home / "worker.out"
         with output.open("wb") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", "watchfloor", "worker"], env=os.environ | names, stdout=stream, stderr=stream
+                [sys.executable, "-m", "watchfloor", "worker", "--agents", AGENTS],
+                env=os.environ | names,
+                stdout=stream,
+                stderr=stream,
             )
         yield
         process.send_signal(signal.SIGTERM)
