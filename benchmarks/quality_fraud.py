@@ -24,6 +24,7 @@ SEEDS = (1, 2, 3)
 PEOPLE, DAYS, RATE = 1000, 365, 0.01
 LIMIT_S = 3600
 LEVELS = ("0.90", "0.95", "0.99")
+GLOBAL = "global fraud_v2"
 
 Report = Mapping[str, Any]
 
@@ -40,7 +41,7 @@ def measure(seeds: Sequence[int], people: int, days: int, progress: Progress) ->
             names = {"events": "events.attendance", "outcomes": "outcomes.attendance", "truth": "truth"}
             names |= {name: f"control.{name}" for name in ("sites", "calendars", "rosters")}
             files = [text for name, stem in names.items() for text in (f"--{name}", f"{folder}/{stem}.jsonl")]
-            found.append(json.loads(_run("evaluate", "fraud", *files, "--json")))
+            found.append(json.loads(_run("evaluate", "fraud", *files, "--pool", "*", "--json")))
             progress.advance(task)
     return found
 
@@ -57,9 +58,7 @@ def tables(reports: Sequence[Report]) -> list[Table]:
     return [
         _models(f"Models, {large}: the tenant with enough data", [report["tenants"][large] for report in reports]),
         _models("Models, all tenants together", [{"models": report["all"]} for report in reports]),
-        _ladder(
-            {name: [report["tenants"][name]["models"][served] for report in reports] for name in (large, small, new)}
-        ),
+        _ladder(served, {name: [report["tenants"][name] for report in reports] for name in (large, small, new)}),
         _coverage(served, [report["tenants"][large]["models"][served] for report in reports]),
         _decisions([report["tenants"][large]["models"] for report in reports]),
         _reliability(served, reports[0]["tenants"][large]["models"][served]),
@@ -92,23 +91,26 @@ def _models(title: str, parts: Sequence[Report]) -> Table:
     return Table(f"{title}; mean (least to most) of the seeds", [*columns, "Brier before", "after"], rows)
 
 
-def _ladder(parts: Mapping[str, Sequence[Report]]) -> Table:
+def _ladder(served: str, parts: Mapping[str, Sequence[Report]]) -> Table:
     rows = []
-    for name, models in parts.items():
-        learned = [one["training"].get("train") for one in models]
-        positives = [f"{one['positives']:,}" if one else "none" for one in learned]
-        fallback = next((one["fallback"] for one in models if one["fallback"]), None)
+    for name, found in parts.items():
+        models = [one["models"] for one in found]
+        learned = [one[served]["training"].get("train") for one in models]
+        fallback = next((one[served]["fallback"] for one in models if one[served]["fallback"]), None)
+        gains = [one["ladder"]["gain"] for one in found]
         rows.append(
             [
                 name,
-                ", ".join(positives),
-                _mean(models, lambda one: one["pr_auc"], "{:.3f}"),
-                _mean(models, lambda one: one["precision_at_80_recall"], "{:.0%}"),
-                fallback or "a model of its own",
+                ", ".join(f"{one['positives']:,}" if one else "none" for one in learned),
+                _mean(models, lambda one: one["heuristic fraud_v2"]["pr_auc"], "{:.3f}"),
+                _mean(models, lambda one: one[GLOBAL]["pr_auc"], "{:.3f}"),
+                fallback or _mean(models, lambda one: one[served]["pr_auc"], "{:.3f}"),
+                "; ".join(f"{one['low']:+.3f} to {one['high']:+.3f}" for one in gains if one),
+                ", ".join(one["ladder"]["serves"] for one in found),
             ]
         )
-    columns = ["tenant", "frauds learned from", "PR-AUC", "precision at 80 % recall", "what serves it"]
-    return Table("What each tenant gets", columns, rows)
+    columns = ["tenant", "frauds learned from", "heuristic", "global model", "its own model", "gain of its own (90 %)"]
+    return Table("What each tenant gets: PR-AUC of each rung of the ladder", [*columns, "what serves it"], rows)
 
 
 def _coverage(served: str, models: Sequence[Report]) -> Table:

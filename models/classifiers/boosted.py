@@ -88,7 +88,7 @@ class Boosted:
         if not len(features):
             return np.zeros(0)
         # Not the library's own logistic: at 32 bits it has no numbers between 0.99999994 and 1.
-        out: Floats = expit(self._trees.margins(features))
+        out: Floats = expit(self._trees.margins(np.ascontiguousarray(features)))
         return out
 
     def contributions(self, features: Floats) -> Floats:

@@ -4,19 +4,21 @@ A model learns from the events before a moment, and of their labels only from th
 judged on the events after it, by what is known in the end. See docs/models.md.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.classifiers import Boosting, Examples, Plan, Regression, TooFewLabels, train
+from models.calibration import TooFewCases, calibrate
+from models.classifiers import Boosting, Examples, Plan, Regression, TooFewLabels, Trained, train
 from models.classifiers.examples import DAY_MS, Floats
 from models.decisions import CLEAR, DECISIONS, HEURISTIC_CUTS, RISKS, Codes, Cuts, Decided, Policy
 from models.evaluation import Answers, Stratum, audited_recall, report
 from models.evaluation.measures import brier, confusion, exact_interval, ranking
-from models.fraud import heuristic, rules
+from models.evaluation.paired import paired_gain
+from models.fraud import heuristic, ladder, rules
 from models.fraud.features import FEATURE_SETS
 from models.fraud.policy import AUDITED
 
@@ -40,6 +42,8 @@ class Contender(NamedTuple):
 
 HEURISTIC = Contender("heuristic", "fraud_v2", None)
 SERVED = Contender("xgboost", "fraud_v2", Boosting())
+GLOBAL = Contender("global", "fraud_v2", Boosting())
+"""The model that tenants share, with the tenant's own calibration."""
 CONTENDERS: tuple[Contender, ...] = (
     HEURISTIC,
     Contender("logistic", "fraud_v1", Regression()),
@@ -134,6 +138,41 @@ def compete(cases: Cases, until_ms: int, contender: Contender, seed: int = 0) ->
     answers = Answers.of(trained.scorer, _features(later.vectors, contender.feature_set), names, _demanded(later))
     version = f"{contender.name}_{trained.about['digest'][:12]}"
     return _entry(contender, version, None, answers, trained.scorer.cuts, trained.about)
+
+
+def share(cases: Mapping[str, Cases], until_ms: int, pool: Collection[str], seed: int = 0) -> Trained:
+    """The model that tenants share, of what was known at a moment of those that let it learn.
+
+    Raises TooFewLabels; ValueError where nobody lets it.
+    """
+    learned = {tenant: each.learned(until_ms, GLOBAL.feature_set) for tenant, each in cases.items()}
+    return train(ladder.pooled(learned, pool), Plan(Boosting(), seed=seed))
+
+
+def compete_shared(cases: Cases, until_ms: int, shared: Trained) -> Entry:
+    """Let the shared model score a tenant's later events, with the tenant's own calibration where it has the labels."""
+    later, own = cases.later(until_ms), cases.learned(until_ms, GLOBAL.feature_set)
+    newer = own[int(np.searchsorted(own.times_ms, shared.about["train"]["last_ms"] + DAY_MS)) :]
+    scorer, whose = shared.scorer, "its own"
+    try:
+        made = calibrate(scorer.classifier.scores(newer.features), newer.labels)
+        scorer = replace(scorer, calibration=made)
+    except TooFewCases as error:
+        whose = f"that of all: {error}"
+    features = _features(later.vectors, GLOBAL.feature_set)
+    answers = Answers.of(scorer, features, FEATURE_SETS[GLOBAL.feature_set], _demanded(later))
+    version = f"{GLOBAL.name}_{shared.about['digest'][:12]}"
+    return _entry(GLOBAL, version, None, answers, scorer.cuts, {**shared.about, "calibration": whose})
+
+
+def rung(own: Entry, shared: Entry, labels: Labels, seed: int = 0) -> ladder.Rung:
+    """What would serve a tenant, by the later events whose label is known."""
+    if own.fallback is not None:
+        return ladder.Rung(ladder.SHARED, own.fallback)
+    rows = np.flatnonzero(labels != UNKNOWN)
+    truth = labels[rows] == 1
+    gain = paired_gain(truth, own.answers.raw[rows], shared.answers.raw[rows], seed)
+    return ladder.judged(gain, len(rows), int(truth.sum()))
 
 
 def _rule(contender: Contender, later: Cases, fallback: str | None) -> Entry:

@@ -67,8 +67,13 @@ def climb(own: Scorer, shared: Scorer | None, cases: Examples, until_ms: int = 0
         return Rung(OWN, "there is no global model")
     rows = cases[int(np.searchsorted(cases.times_ms, until_ms + DAY_MS)) :] if until_ms else cases
     gain = paired_gain(rows.labels, raw(own, rows.features), raw(shared, rows.features), seed)
+    return judged(gain, len(rows), rows.positives)
+
+
+def judged(gain: Gain | None, rows: int, positives: int) -> Rung:
+    """What is to serve where there are both, by the gain of the own model on so many cases."""
     if gain is None:
-        return Rung(SHARED, f"of {len(rows):,} cases that neither learned from, {rows.positives:,} are frauds: no test")
+        return Rung(SHARED, f"of {rows:,} cases that neither learned from, {positives:,} are frauds: no test")
     told = (
         f"PR-AUC {gain.difference:+.3f} ({gain.low:+.3f} to {gain.high:+.3f} at 90 %) against the global model, on "
         f"{gain.rows:,} cases with {gain.positives:,} frauds"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from models.fraud.evaluation import CONTENDERS
+from models.fraud.evaluation import CONTENDERS, GLOBAL
 from tests.watchfloor.attendance import TENANT, options, simulated
 from watchfloor.cli import main
 
@@ -113,12 +113,27 @@ def test_the_order_of_the_file_and_repeats_change_nothing(
     assert again["all"] == report["all"]
 
 
-def test_the_truth_may_judge(world: Path, plain: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+def test_the_truth_may_judge_and_tenants_may_pool(
+    world: Path, plain: tuple[dict[str, Any], list[dict[str, Any]]]
+) -> None:
     report, _ = plain
-    found = json.loads(evaluate(*options(world), "--truth", str(world / "truth.jsonl"), "--json").stdout)
+    options_ = (*options(world), "--truth", str(world / "truth.jsonl"), "--pool", TENANT)
+    found = json.loads(evaluate(*options_, "--json").stdout)
     assert (found["judged_by"], report["judged_by"]) == ("truth", "verdicts")
     for tenant, part in found["tenants"].items():
         assert part["labelled"] == part["events"] >= report["tenants"][tenant]["labelled"]
+        shared, own = part["models"][str(GLOBAL)], part["models"][report["served"]]
+        assert shared["training"]["train"] == found["tenants"][TENANT]["models"][report["served"]]["training"]["train"]
+        # What pools alone is its own global model: nothing is gained by either.
+        gain = part["ladder"]["gain"]
+        if tenant == TENANT:
+            assert (gain["difference"], part["ladder"]["serves"]) == (0.0, "global")
+        elif gain is not None:
+            assert part["ladder"]["serves"] == ("tenant" if gain["low"] > 0 else "global")
+            assert gain["difference"] == pytest.approx(own["pr_auc"] - shared["pr_auc"], abs=1e-3)
+        else:
+            assert part["ladder"]["why"] == own["fallback"]
+    assert found["all"][str(GLOBAL)]["rows"] == found["all"][report["served"]]["rows"]
 
 
 def test_a_table_for_people_says_what_is_missing(world: Path, tmp_path: Path) -> None:

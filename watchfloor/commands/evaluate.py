@@ -9,7 +9,21 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from models.fraud.evaluation import CONTENDERS, SERVED, Cases, Entry, Labels, compete, judge, together
+from models.fraud.evaluation import (
+    CONTENDERS,
+    GLOBAL,
+    SERVED,
+    Cases,
+    Entry,
+    Labels,
+    compete,
+    compete_shared,
+    judge,
+    rung,
+    share,
+    together,
+)
+from models.registry import EVERYONE
 from producers.tables import FileError
 from watchfloor import attendance_files as files
 from watchfloor.commands.evaluate_audit import audit
@@ -53,6 +67,12 @@ command.add_command(conflict)
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write a line of JSON for each later event and model. Its decision is that of auto mode.",
 )
+@click.option(
+    "--pool",
+    multiple=True,
+    metavar="TENANT",
+    help="Also train a global model of this tenant's labels (* for all's), and say whom it would serve; repeatable.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn in training and audit.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def fraud(
@@ -64,6 +84,7 @@ def fraud(
     train_until: int | None,
     truth: Path | None,
     scores: Path | None,
+    pool: tuple[str, ...],
     seed: int,
     as_json: bool,
 ) -> None:
@@ -91,7 +112,7 @@ def fraud(
                 param_hint="--train-until",
             )
         tenants = files.cases(given, known, said, until, told, frauds)
-        found = _compete(tenants, until, seed, told)
+        found = _compete(tenants, until, pool, seed, told)
     if scores is not None:
         with scores.open("w") as file:
             _write(file, tenants, found, until)
@@ -115,30 +136,39 @@ def fraud(
 Found = dict[str, tuple[Cases, list[Entry]]]
 
 
-def _compete(tenants: Mapping[str, Cases], until: int, seed: int, told: Told) -> Found:
+def _compete(tenants: Mapping[str, Cases], until: int, pool: tuple[str, ...], seed: int, told: Told) -> Found:
     found: Found = {}
+    shared = None
+    if pool:
+        told("training", 0.0)
+        try:
+            shared = share(tenants, until, tenants if EVERYONE in pool else pool, seed)
+        except ValueError as error:
+            raise click.ClickException(f"there is no global model: {error}") from error
     for number, (tenant, cases) in enumerate(tenants.items()):
         entries = []
         for place, contender in enumerate(CONTENDERS):
             told("training", (number + place / len(CONTENDERS)) / len(tenants))
             entries.append(compete(cases, until, contender, seed))
+        if shared is not None:
+            entries.append(compete_shared(cases, until, shared))
         found[tenant] = cases, entries
     return found
 
 
 def _report(entries: list[Entry], later: Cases, seed: int) -> dict[str, Any]:
     models = {str(entry.contender): judge(entry, later.late, seed) for entry in entries}
-    return {"events": len(later.ids), "labelled": int((later.late >= 0).sum()), "models": models}
+    own, last = entries[CONTENDERS.index(SERVED)], entries[-1]
+    climbed = {"ladder": rung(own, last, later.late, seed).about} if last.contender == GLOBAL else {}
+    return {"events": len(later.ids), "labelled": int((later.late >= 0).sum()), "models": models} | climbed
 
 
 def _all(found: Found, until: int) -> dict[str, Any]:
-    out = {}
-    for place, contender in enumerate(CONTENDERS):
-        parts: list[tuple[Entry, Labels]] = [
-            (entries[place], cases.later(until).late) for cases, entries in found.values() if entries
-        ]
-        out[str(contender)] = together(parts)
-    return out
+    columns: dict[str, list[tuple[Entry, Labels]]] = {}
+    for cases, entries in found.values():
+        for entry in entries:
+            columns.setdefault(str(entry.contender), []).append((entry, cases.later(until).late))
+    return {name: together(parts) for name, parts in columns.items()}
 
 
 def _write(file: IO[str], tenants: Mapping[str, Cases], found: Found, until: int) -> None:
@@ -186,6 +216,8 @@ def _show(result: Mapping[str, Any]) -> None:
                 figure(decided["automated"], "{:.1%}"),
             )
         console.print(table)
+        if "ladder" in part:
+            click.echo(f"{tenant}: to serve: {part['ladder']['serves']}: {part['ladder']['why']}")
         for note in notes:
             click.echo(f"{tenant}: where a model is missing the heuristic scores: {note}")
     click.echo(
