@@ -17,6 +17,7 @@ from models.fraud.heuristic import VERSION as RULE
 from models.fraud.training import SPAN_MS, Result, learn
 from models.registry import Place, version_at
 from models.registry.activation import Post, value_of
+from models.tickets import AUDIT, DECISION
 from producers.control import NoAnswer, ask_all, command
 from producers.publish import Accepted, Publisher
 from producers.references import NONE, changes
@@ -88,6 +89,7 @@ class Fraud:
         self.settings, self.store, self.terminal, self.stop = settings, store, terminal, stop
         self.published: Counter[str] = Counter()
         self.seen: list[Seen] = []
+        self.audited: set[str] = set()
 
     async def run(self) -> dict[str, Any]:
         """Everything until the verdicts of the live days are joined; less where it was stopped.
@@ -246,12 +248,19 @@ class Fraud:
         for name, noun in ((TICKETS.name, "tickets"), (ALERTS.name, "alerts for people")):
             if shown[name] > SHOWN:
                 terminal.note(f"... {shown[name]} {noun} in all")
+        if self.audited:
+            terminal.note(
+                f"{len(self.audited)} that were cleared were drawn at random, for people to look at all the same"
+            )
         return {"events": len(events), "tickets": shown[TICKETS.name], "alerts": shown[ALERTS.name]}
 
     def _see(self, seen: Seen) -> None:
         """Show what is new and about people; in the thread that reads."""
         record = seen.record
         if seen.topic == ALERTS.name and record["metric"] != NAME:
+            return
+        if record.get("purpose") == AUDIT:
+            self.audited.add(record["ticket_id"])
             return
         self.seen.append(seen)
         new = [each for each in self.seen if each.topic == seen.topic and each.record["seq"] == 1]
@@ -284,7 +293,7 @@ class Fraud:
             [
                 (
                     row["tenant"],
-                    f"{row['tickets']} tickets, {row['alerts']} alerts",
+                    f"decided: {row['tickets']} ticket, {row['alerts']} alert",
                     f"of {row['events']:,} check-ins, by {row['version']}; {row['in_tickets']} of {row['judged']} "
                     f"judged tickets right; of {row['frauds']} known frauds {row['in_tickets']} in tickets, "
                     f"{row['in_alerts']} in alerts",
@@ -311,7 +320,7 @@ class Fraud:
                 "doubled": found.doubled,
                 "verdicts": outcomes,
                 "verdicts_lost": self.published[OUTCOMES_ATTENDANCE.name] - outcomes,
-                "tickets": count(self.store, "v_tickets"),
+                "tickets": count(self.store, "v_tickets", "purpose = {purpose:String}", purpose=DECISION),
                 "alerts": count(self.store, "v_alerts", "metric = {name:String}", name=NAME),
             }
 

@@ -44,6 +44,9 @@ TROUBLE = (KafkaException, TimeoutError, NotAcknowledged, BadLine, Unavailable, 
 """What a broker or a database that is away, or does not do what it is asked, makes of the story."""
 
 COLLECTOR_LIMIT_S = 15.0
+MARKED = sum(not topic.inbound for agent in AGENTS for topic in agent.inputs)
+"""Inputs that agents write: at the end of each partition stands a mark that nobody reads."""
+
 ANOMALY = "anomaly"
 """The model that judges hosts."""
 
@@ -284,12 +287,12 @@ class Demo:
         return {row["metric"]: int(row["n"]) for row in rows}
 
     async def behind(self) -> bool:
-        """Whether an agent has records to read. At the end of what agents write stands a mark that nobody reads."""
+        """Whether an agent has records to read."""
         try:
             lag = (await asyncio.to_thread(self.lag.read))["queue_depth"]
         except SourceError:
             return True
-        return lag is None or lag > self.settings.partitions
+        return lag is None or lag > MARKED * self.settings.partitions
 
     async def calm(self, here: dict[str, Level], week_end: int) -> None:
         """Let the machine come back to its level after the replay's work."""

@@ -97,7 +97,7 @@ def show(terminal: Terminal, figures: dict[str, Any]) -> None:
                 ("lost", str(fraud["lost"]), "event ids of the topic without a prediction in the view"),
                 ("doubled", str(fraud["doubled"]), "predictions beyond one per event id"),
                 ("verdicts", f"{fraud['verdicts']:,}", "rows of v_outcomes; lost: " + str(fraud["verdicts_lost"])),
-                ("tickets", str(fraud["tickets"]), "rows of v_tickets"),
+                ("tickets", str(fraud["tickets"]), "rows of v_tickets but for the random audit"),
                 ("alerts", str(fraud["alerts"]), "rows of v_alerts about people, most of them the rule's of the past"),
             ]
         )
