@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         description="Where this instance runs. In prod, Kafka and ClickHouse are never started, only used.",
     )
     jars: Path | None = Field(default=None, description="Folder of Kafka's jars, where they cannot be fetched.")
-    pure: bool = Field(default=False, description="Use the plain Python codecs even where compiled ones are.")
+    pure: bool = Field(default=False, description="Use plain Python even where compiled modules are.")
 
     kafka: str = Field(default="127.0.0.1:9092", description="Bootstrap servers, host:port separated by commas.")
     prefix: str = Field(default="", description="Put before every topic and group name; isolates one run from another.")
