@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -318,11 +319,12 @@ def command(events: int, rounds: int, tenants: tuple[int, ...], keep: bool | Non
             for number in range(rounds):
                 say(f"{count} tenants, round {number + 1}: preparing {events:,} events")
                 prefix = prepared(running_cluster, world, count, events)
-                found = {
-                    OURS: ours(running_cluster, prefix, events),
-                    PEER.title: peers(running_cluster, prefix, int(events * PEER.share), peer),
+                runs: dict[str, Callable[[], dict[str, float]]] = {
+                    OURS: partial(ours, running_cluster, prefix, events),
+                    PEER.title: partial(peers, running_cluster, prefix, int(events * PEER.share), peer),
                 }
-                for name, of in found.items():
+                for name, measure in runs.items():
+                    of = measure()
                     results.append({"tenants": count, "worker": name, **of})
                     say(f"{name}: {of['rate']:,.0f}/s, CPU {of['cpu_s_per_million']:.1f} s/M")
                 different += compared(running_cluster, prefix, int(events * PEER.share))
