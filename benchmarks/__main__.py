@@ -39,7 +39,7 @@ class Benchmarks(click.Group):
 @click.command()
 @click.pass_context
 def everything(ctx: click.Context) -> None:
-    """All benchmarks with their usual settings, one after another: about 20 minutes."""
+    """All benchmarks with their usual settings, one after another: about half an hour."""
     group = main
     for name in group.list_commands(ctx):
         if name != "all":
