@@ -65,6 +65,8 @@ KINDS: dict[str, Kind] = {
             about="person",
             ends_ms=14 * DAY_MS,
         ),
+        Kind("ocr_silent", ("CRITICAL",), "noc", "docs/alerts.md#ocr_silent", about="domain"),
+        Kind("ocr_low_capture", ("WARNING",), "noc", "docs/alerts.md#ocr_low_capture", about="domain"),
         Kind("artifact_refused", ("CRITICAL",), "noc", "docs/alerts.md#artifact_refused", about="model"),
     )
 }

@@ -16,6 +16,9 @@ from models.anomaly.budget import NOTHING, ORDER
 from models.fraud import policy, rules
 from models.fraud.references import CALENDAR, ROSTER, SITE
 from models.identity import NAME_BYTES, TENANT, name_fault
+from models.ocr import plates
+from models.ocr import policy as ocr
+from models.readings import SOURCE_TYPES
 from models.registry import activation
 from models.tuning import FACTOR, Scope
 from schemas import topics
@@ -296,6 +299,26 @@ SETTINGS: dict[str, Setting] = {
             of_tenant=True,
             most=500,
             wrong=policy.certificate_fault,
+        ),
+        *(
+            Setting(
+                ocr.CAPTURE[source],
+                topics.CONTROL_THRESHOLDS.name,
+                0.7,
+                f"A {source} with a lower OCR confidence is captured: somebody should look at it.",
+                low=0.0,
+                high=1.0,
+            )
+            for source in SOURCE_TYPES
+        ),
+        _flag(ocr.PLAIN, False, "Keep plates that were read in plain text, beside their fingerprints."),
+        Setting(
+            ocr.COUNTRIES,
+            topics.CONTROL_THRESHOLDS.name,
+            "",
+            "Countries whose plates come, as DE,FR; without it all that are known.",
+            pattern=re.compile("[A-Z]{2}(,[A-Z]{2})*"),
+            wrong=plates.countries_fault,
         ),
         Setting(
             activation.ACTIVE,

@@ -11,7 +11,7 @@ from importlib.resources import files
 from math import isfinite
 from typing import Any, TypeVar
 
-from models import attendance, metrics, sync
+from models import attendance, metrics, readings, sync
 from models.identity import PLATFORM, TENANT
 from schemas import topics
 from schemas.topics import Topic
@@ -26,6 +26,8 @@ FAULTS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     topics.OUTCOMES_ATTENDANCE.name: attendance.outcome_fault,
     topics.EVENTS_SYNC.name: sync.event_fault,
     topics.OUTCOMES_SYNC.name: sync.outcome_fault,
+    topics.EVENTS_OCR.name: readings.event_fault,
+    topics.OUTCOMES_OCR.name: readings.outcome_fault,
     topics.CONTROL_SITES.name: attendance.site_fault,
     topics.CONTROL_CALENDARS.name: attendance.calendar_fault,
     topics.CONTROL_ROSTERS.name: attendance.roster_fault,

@@ -127,6 +127,62 @@ OUTCOMES_SYNC = Topic(
     doc="Whether syncs conflicted.",
     inbound=True,
 )
+EVENTS_OCR = Topic(
+    name="events.ocr",
+    schema="events.ocr",
+    key=("source_type", "asset_id"),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=3 * DAY_MS,  # raw_text may hold personal data
+    doc="What OCR engines read from images of meters and vehicles, with whatever text that was.",
+    inbound=True,
+)
+OUTCOMES_OCR = Topic(
+    name="outcomes.ocr",
+    schema="outcomes.ocr",
+    key=("source_type", "asset_id"),
+    time="decided_at",
+    id="outcome_id",
+    retention_ms=3 * DAY_MS,  # so may corrected_text
+    doc="What people say that images show.",
+    inbound=True,
+)
+OCR_READINGS = Topic(
+    name="ocr.readings",
+    schema="ocr.readings",
+    key=(),
+    time="occurred_at",
+    id="event_id",
+    retention_ms=30 * DAY_MS,
+    doc="Good readings, each once, without personal data; by tenant, for capture health.",
+)
+OCR_CAPTURES = Topic(
+    name="ocr.captures",
+    schema="ocr.captures",
+    key=("source_type", "asset_id"),
+    time="occurred_at",
+    id="capture_id",
+    retention_ms=30 * DAY_MS,
+    doc="Readings that are worth a look, and gold labels: every version of each.",
+)
+OCR_VERDICTS = Topic(
+    name="ocr.verdicts",
+    schema="ocr.verdicts",
+    key=("subject",),
+    time="decided_at",
+    id="outcome_id",
+    retention_ms=30 * DAY_MS,
+    doc="Corrections that have found their reading, without any text: for the outcome join.",
+)
+OCR_LABELING_TASKS = Topic(
+    name="ocr.labeling-tasks",
+    schema="ocr.labeling-tasks",
+    key=("source_type", "asset_id"),
+    time="updated_at",
+    id="task_id",
+    retention_ms=30 * DAY_MS,
+    doc="Readings that people are asked to look at: every version of each task.",
+)
 PREDICTIONS_ANOMALY = Topic(
     name="predictions.anomaly",
     schema="predictions.anomaly",
@@ -171,6 +227,24 @@ LABELLED_CONFLICT = Topic(
     id="prediction_id",
     retention_ms=30 * DAY_MS,
     doc="Predictions of conflicts with whether they came: every version of each label.",
+)
+PREDICTIONS_OCR_TRUST = Topic(
+    name="predictions.ocr_trust",
+    schema="prediction",
+    key=("subject",),
+    time="event_time",
+    id="prediction_id",
+    retention_ms=30 * DAY_MS,
+    doc="Probability that a reading is wrong, with features and advice; the subject is source_type|asset_id.",
+)
+LABELLED_OCR_TRUST = Topic(
+    name="labelled.ocr_trust",
+    schema="labelled.prediction",
+    key=("subject",),
+    time="event_time",
+    id="prediction_id",
+    retention_ms=30 * DAY_MS,
+    doc="Predictions of ocr_trust with what people said of them: every version of each label.",
 )
 ALERTS_CANDIDATES = Topic(
     name="alerts.candidates",
@@ -362,11 +436,19 @@ CATALOGUE: dict[str, Topic] = {
         EVENTS_SYNC,
         OUTCOMES_SYNC,
         SYNC_BY_ENTITY,
+        EVENTS_OCR,
+        OUTCOMES_OCR,
+        OCR_READINGS,
+        OCR_CAPTURES,
+        OCR_VERDICTS,
+        OCR_LABELING_TASKS,
         PREDICTIONS_ANOMALY,
         PREDICTIONS_FRAUD,
         LABELLED_FRAUD,
         PREDICTIONS_CONFLICT,
         LABELLED_CONFLICT,
+        PREDICTIONS_OCR_TRUST,
+        LABELLED_OCR_TRUST,
         ALERTS_CANDIDATES,
         COMMANDS_ALERTS,
         OUTCOMES_ALERTS,

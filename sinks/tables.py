@@ -197,6 +197,92 @@ OUTCOMES_SYNC = Table(
         decided_at time
     """),
 )
+EVENTS_OCR = Table(
+    "events_ocr",
+    "occurred_at",
+    columns("""
+        tenant_id word
+        event_id String
+        source_type word
+        asset_id String
+        source_id String
+        text String
+        fingerprints Array(String)
+        value number?
+        unit Nullable(String)
+        confidence Float64
+        engine word
+        engine_version word
+        image_uri String
+        occurred_at time
+        published_at time
+        captured Bool
+    """),
+)
+OCR_CAPTURES = Table(
+    "ocr_captures",
+    "occurred_at",
+    columns("""
+        tenant_id word
+        capture_id UUID
+        version Int64
+        event_id String
+        source_type word
+        asset_id String
+        source_id String
+        occurred_at time
+        confidence Float64
+        engine word
+        engine_version word
+        image_uri String
+        text String
+        fingerprints Array(String)
+        uncertainty Float64
+        origin word
+        corrected_text text?
+        corrected_fingerprints Array(String)
+        wrong bool?
+        correction_type text?
+        corrected_by text?
+        decided_at time?
+        outcome_id text?
+    """),
+)
+OUTCOMES_OCR = Table(
+    "outcomes_ocr",
+    "decided_at",
+    columns("""
+        tenant_id word
+        outcome_id String
+        event_id String
+        subject String
+        verdict word
+        decided_by word
+        decided_at time
+        reason text?
+    """),
+)
+LABELING_TASKS = Table(
+    "labeling_tasks",
+    "occurred_at",
+    columns("""
+        tenant_id word
+        task_id UUID
+        seq Int32
+        state word
+        reason word
+        event_id String
+        source_type word
+        asset_id String
+        source_id String
+        occurred_at time
+        image_uri String
+        text String
+        updated_at time
+        by word
+        note text?
+    """),
+)
 ALERT_COLUMNS = columns("""
     tenant_id word
     alert_id UUID
@@ -403,6 +489,12 @@ ROUTES: tuple[Route, ...] = (
     Route(topics.OUTCOMES_SYNC, (OUTCOMES_SYNC,), judged_elsewhere=True),
     Route(topics.PREDICTIONS_CONFLICT, (PREDICTIONS,)),
     Route(topics.LABELLED_CONFLICT, (LABELLED_PREDICTIONS,)),
+    Route(topics.OCR_READINGS, (EVENTS_OCR,)),
+    Route(topics.OCR_CAPTURES, (OCR_CAPTURES,)),
+    Route(topics.OCR_VERDICTS, (OUTCOMES_OCR,)),
+    Route(topics.OCR_LABELING_TASKS, (LABELING_TASKS,)),
+    Route(topics.PREDICTIONS_OCR_TRUST, (PREDICTIONS,)),
+    Route(topics.LABELLED_OCR_TRUST, (LABELLED_PREDICTIONS,)),
     Route(topics.ALERTS, (ALERTS, ALERT_EVENTS)),
     Route(topics.INCIDENTS, (INCIDENTS, INCIDENT_EVENTS)),
     Route(topics.TICKETS, (TICKETS, TICKET_EVENTS)),

@@ -1,11 +1,14 @@
 """Every agent of the pipeline, in the order of the data's way."""
 
-from streams import attendance, metrics, sync
+from models.ocr.redaction import NO_KEYS, Keys
+from streams import attendance, metrics, ocr, sync
 from streams.alerts import ALERTS
 from streams.attendance_devices import ATTENDANCE_DEVICES
 from streams.attendance_intake import ATTENDANCE_INTAKE
 from streams.control import CONTROL
 from streams.fraud_outcomes import FRAUD_OUTCOMES
+from streams.ocr_health import OCR_HEALTH
+from streams.ocr_outcomes import OCR_OUTCOMES
 from streams.runtime import Agent
 from streams.serving import NO_MODELS, Models
 from streams.sync_outcomes import SYNC_OUTCOMES
@@ -13,8 +16,8 @@ from streams.sync_users import SYNC_USERS
 from streams.tickets import TICKETS
 
 
-def agents(models: Models = NO_MODELS) -> tuple[Agent, ...]:
-    """All agents, those that use trained models with what their worker loads."""
+def agents(models: Models = NO_MODELS, keys: Keys = NO_KEYS) -> tuple[Agent, ...]:
+    """All agents, with the trained models and the keys of their worker."""
     return (
         metrics.agent(models),
         ATTENDANCE_INTAKE,
@@ -22,6 +25,9 @@ def agents(models: Models = NO_MODELS) -> tuple[Agent, ...]:
         attendance.agent(models),
         SYNC_USERS,
         sync.agent(models),
+        ocr.agent(models, keys),
+        OCR_OUTCOMES,
+        OCR_HEALTH,
         ALERTS,
         TICKETS,
         FRAUD_OUTCOMES,

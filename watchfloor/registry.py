@@ -8,6 +8,7 @@ import click
 from models.anomaly import forest_artifact
 from models.conflict import artifact as conflict_artifact
 from models.fraud import artifact as fraud_artifact
+from models.ocr import artifact as ocr_artifact
 from models.registry import (
     Artifact,
     ArtifactRefused,
@@ -27,6 +28,7 @@ READERS: Mapping[str, Callable[[Artifact], object]] = {
     fraud_artifact.NAME: fraud_artifact.unpack,
     fraud_artifact.CALIBRATION: fraud_artifact.unpack_calibration,
     conflict_artifact.NAME: conflict_artifact.unpack,
+    ocr_artifact.NAME: ocr_artifact.unpack,
 }
 """What makes a model of a verified version, by the model's name. Raises ArtifactRefused."""
 

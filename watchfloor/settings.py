@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from models.ocr.redaction import LEAST_SECRET, Keys
+
 PREFIX = "WATCHFLOOR_"
 ENDPOINTS = "run/endpoints.json"
 Profile = Literal["dev", "staging", "prod"]
@@ -89,6 +91,12 @@ class Settings(BaseSettings):
         description="Public keys of models that are loaded, a line for each.",
     )
 
+    ocr_secret: SecretStr | None = Field(
+        default=None,
+        min_length=LEAST_SECRET,
+        description="Secret of the fingerprints of plates, for workers; without it plates are not compared.",
+    )
+
     tenant: str = Field(
         default="local", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Tenant of this host's metrics."
     )
@@ -156,6 +164,11 @@ class Settings(BaseSettings):
         """Folder where processes say which ports they took."""
         return self.home / "run"
 
+    @property
+    def ocr_keys(self) -> Keys:
+        """Of the fingerprints of plates."""
+        return Keys(None if self.ocr_secret is None else self.ocr_secret.get_secret_value().encode())
+
     @cached_property
     def model_store(self) -> str:
         """Where models are stored."""
@@ -182,6 +195,6 @@ def in_words(error: ValueError) -> str | None:
     lines = []
     for one in error.errors():
         name = variable(str(one["loc"][0])) if one["loc"] else "Settings"
-        came = "" if name == "Settings" or name.endswith("PASSWORD") else f"={one['input']!r}"
+        came = "" if name == "Settings" or name.endswith(("PASSWORD", "SECRET")) else f"={one['input']!r}"
         lines.append(f"{name}{came}: {one['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)

@@ -31,6 +31,10 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "events_attendance": ("tenant_id", "person_id", "occurred_at", "event_id"),
     "events_sync": ("tenant_id", "user_id", "occurred_at", "event_id"),
     "outcomes_sync": ("tenant_id", "event_id", "decided_at", "source_partition", "source_offset"),
+    "events_ocr": ("tenant_id", "source_type", "asset_id", "occurred_at", "event_id"),
+    "ocr_captures": ("capture_id",),
+    "outcomes_ocr": ("tenant_id", "event_id", "decided_at", "outcome_id"),
+    "labeling_tasks": ("task_id",),
     "control_audit": ("command_offset",),
     "dead_letters": ("source_topic", "source_partition", "source_offset", "agent"),
 }

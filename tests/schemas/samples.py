@@ -12,6 +12,9 @@ SYNC = {
     "occurred_at": 1_700_000_000_123,
     "fields_changed": ["status", "notes"],
 }
+ASSET = {"source_type": "vehicle_entry", "asset_id": "gate-2", "source_id": "r-1"}
+ENGINE = {"confidence": 0.62, "engine": "tess", "engine_version": "5.3", "image_uri": "s3://images/1.jpg"}
+PLATE = {"text": "AA-AA9999", "fingerprints": ["00112233445566778899aabbccddeeff"]}
 NAMES = "cpu_percent memory_percent disk_read_bytes_per_s disk_write_bytes_per_s db_connections db_query_ms"
 METRICS = dict.fromkeys([*NAMES.split(), "queue_depth", "request_latency_ms", "error_rate"], 0.25)
 EVIDENCE = {"value": 99.5, "expected": 31.0}
@@ -459,3 +462,75 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 SAMPLES["predictions.conflict"] = SAMPLES["predictions.fraud"]
 SAMPLES["labelled.conflict"] = SAMPLES["labelled.fraud"]
+SAMPLES["events.ocr"] = {
+    **HOST,
+    **ASSET,
+    **ENGINE,
+    "raw_text": "HH-AB1234",
+    "value": 1234.0,
+    "unit": "kWh",
+    "occurred_at": 1_700_000_000_123,
+}
+SAMPLES["outcomes.ocr"] = {
+    "tenant_id": "acme",
+    **ASSET,
+    "outcome_id": "o-1",
+    "corrected_text": "HH-AB1284",
+    "correction_type": "OCR_ERROR",
+    "corrected_by": "jane",
+    "decided_at": 1_700_000_200_000,
+}
+SAMPLES["ocr.readings"] = {
+    **HOST,
+    **ASSET,
+    **ENGINE,
+    **PLATE,
+    "value": 1234.0,
+    "unit": "kWh",
+    "occurred_at": 1_700_000_000_123,
+    "published_at": 1_700_000_000_456,
+    "captured": True,
+}
+SAMPLES["ocr.captures"] = {
+    **HOST,
+    **ASSET,
+    **ENGINE,
+    **PLATE,
+    "capture_id": "0cbd5c75-7d29-5b8f-9a0c-1f3b1d3c8d11",
+    "version": 1_700_000_200_000,
+    "occurred_at": 1_700_000_000_123,
+    "uncertainty": 1.0,
+    "origin": "correction",
+    "corrected_text": "AA-AA9999",
+    "corrected_fingerprints": ["ffeeddccbbaa99887766554433221100"],
+    "wrong": True,
+    "correction_type": "OCR_ERROR",
+    "corrected_by": "jane",
+    "decided_at": 1_700_000_200_000,
+    "outcome_id": "o-1",
+}
+SAMPLES["ocr.verdicts"] = {
+    **HOST,
+    "outcome_id": "o-1",
+    "subject": "vehicle_entry|gate-2",
+    "verdict": "wrong",
+    "decided_by": "jane",
+    "decided_at": 1_700_000_200_000,
+    "reason": "OCR_ERROR",
+}
+SAMPLES["ocr.labeling-tasks"] = {
+    **HOST,
+    **ASSET,
+    "task_id": "0cbd5c75-7d29-5b8f-9a0c-1f3b1d3c8d12",
+    "seq": 1,
+    "state": "open",
+    "reason": "implausible",
+    "occurred_at": 1_700_000_000_123,
+    "image_uri": "s3://images/1.jpg",
+    "text": "AA-AA9999",
+    "updated_at": 1_700_000_000_123,
+    "by": "system",
+    "note": "three in a row",
+}
+SAMPLES["predictions.ocr_trust"] = SAMPLES["predictions.fraud"]
+SAMPLES["labelled.ocr_trust"] = SAMPLES["labelled.fraud"]

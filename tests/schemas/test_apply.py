@@ -67,6 +67,7 @@ def test_wanted_covers_the_catalogue_and_the_changelogs() -> None:
     by_senders_time = {topic.name for topic in topics if "message.timestamp.type" not in topic.config}
     outside = "events.metrics events.attendance outcomes.attendance events.sync outcomes.sync"
     outside += " commands.alerts commands.tickets control.commands"
+    outside += " events.ocr outcomes.ocr"
     assert by_senders_time == {f"p.{name}" for name in outside.split()}
     assert [topic.name for topic in topics if not topic.keyed] == [f"p.{DEAD_LETTERS.name}"]
 

@@ -156,6 +156,81 @@ def sync_outcome(number: int, **changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
+def reading(number: int, **changes: Any) -> dict[str, Any]:
+    """A reading of a meter or, every other one, of a plate."""
+    plate = number % 2 == 1
+    base = {
+        "tenant_id": "local",
+        "event_id": f"r{number}",
+        "source_type": "vehicle_entry" if plate else "meter_reading",
+        "asset_id": f"m-{number % 3}é",
+        "source_id": f"s{number}",
+        "text": "AA-999" if plate else f"00{number}",
+        "fingerprints": [f"{number:032x}"] * (number % 4) if plate else [],
+        "value": None if plate else number / 3,
+        "unit": None if plate else "kWh",
+        "confidence": (number % 97) / 97,
+        "engine": "tess",
+        "engine_version": "5.3",
+        "image_uri": f"s3://images/{number}",
+        "occurred_at": NOW_MS + number * 1000,
+        "published_at": NOW_MS + number,
+        "captured": number % 5 == 0,
+    }
+    return {**base, **changes}
+
+
+def capture(number: int, version: int, **changes: Any) -> dict[str, Any]:
+    """Reading `number` as it was captured (version 1), and corrected."""
+    made, corrected = reading(number), version > 1
+    kept = "tenant_id event_id source_type asset_id source_id text fingerprints confidence engine engine_version"
+    base = {name: made[name] for name in (*kept.split(), "image_uri", "occurred_at")} | {
+        "capture_id": str(uuid.UUID(int=number + 300)),
+        "version": NOW_MS + version if corrected else 0,
+        "uncertainty": 1.0 if corrected else 0.5,
+        "origin": "correction" if corrected else "low_confidence",
+        "corrected_text": "00é" if corrected else None,
+        "corrected_fingerprints": [f"{number:032x}"] if corrected else [],
+        "wrong": (True, False, None)[number % 3] if corrected else None,
+        "correction_type": "OCR_ERROR" if corrected else None,
+        "corrected_by": "ines" if corrected else None,
+        "decided_at": NOW_MS + version if corrected else None,
+        "outcome_id": f"o{number}" if corrected else None,
+    }
+    return {**base, **changes}
+
+
+def found_wrong(number: int, **changes: Any) -> dict[str, Any]:
+    """What a correction says of reading `number`."""
+    base = {
+        "tenant_id": "local",
+        "outcome_id": f"o{number}",
+        "event_id": f"r{number}",
+        "subject": f"meter_reading|m-{number % 3}é",
+        "verdict": ("wrong", "right", "unsure")[number % 3],
+        "decided_by": "ines",
+        "decided_at": NOW_MS + number,
+        "reason": "OCR_ERROR" if number % 3 == 0 else None,
+    }
+    return {**base, **changes}
+
+
+def task(number: int, seq: int, **changes: Any) -> dict[str, Any]:
+    """A version of the task to label reading `number`."""
+    made = reading(number)
+    kept = "tenant_id event_id source_type asset_id source_id text image_uri occurred_at"
+    base = {name: made[name] for name in kept.split()} | {
+        "task_id": str(uuid.UUID(int=number + 400)),
+        "seq": seq,
+        "state": ("open", "assigned", "labelled")[seq - 1],
+        "reason": "implausible",
+        "updated_at": NOW_MS + number + seq,
+        "by": "ines" if seq > 1 else "system",
+        "note": "été" if seq > 1 else None,
+    }
+    return {**base, **changes}
+
+
 def alert(number: int, seq: int, **changes: Any) -> dict[str, Any]:
     base = {
         "tenant_id": "local",

@@ -14,6 +14,7 @@ from sinks.errors import LostTrack, Mismatch, Refused, SinkStopped, Unavailable
 from sinks.figures import Figures
 from sinks.partition import Size
 from sinks.progress import TABLE as PROGRESS
+from sinks.readings import owners
 from sinks.store import Store
 from sinks.tables import (
     ALERT_EVENTS,
@@ -21,13 +22,17 @@ from sinks.tables import (
     CONTROL_AUDIT,
     DEAD_LETTERS,
     EVENTS_ATTENDANCE,
+    EVENTS_OCR,
     EVENTS_SYNC,
     INCIDENT_EVENTS,
     INCIDENTS,
+    LABELING_TASKS,
     LABELLED,
     LABELLED_PREDICTIONS,
     METRIC_SAMPLES,
+    OCR_CAPTURES,
     OUTCOMES,
+    OUTCOMES_OCR,
     OUTCOMES_SYNC,
     PREDICTIONS,
     TICKET_EVENTS,
@@ -43,14 +48,18 @@ from tests.sinks.records import (
     attended,
     audit,
     by_key,
+    capture,
     event,
+    found_wrong,
     incident,
     judged,
     label,
     outcome,
     prediction,
+    reading,
     sync_outcome,
     synced,
+    task,
     ticket,
 )
 
@@ -71,6 +80,10 @@ KEYS = {
     "labelled": ("tenant_id", "alert_id"),
     "outcomes": ("tenant_id", "outcome_id"),
     "labelled_predictions": ("tenant_id", "prediction_id"),
+    "events_ocr": ("tenant_id", "event_id"),
+    "ocr_captures": ("tenant_id", "capture_id"),
+    "outcomes_ocr": ("tenant_id", "outcome_id"),
+    "labeling_tasks": ("tenant_id", "task_id"),
     "control_audit": ("command_offset",),
 }
 
@@ -82,6 +95,8 @@ VERSIONS = {
     "tickets": "seq",
     "labelled": "label_version",
     "labelled_predictions": "label_version",
+    "ocr_captures": "version",
+    "labeling_tasks": "seq",
 }
 
 
@@ -108,6 +123,10 @@ def test_all_tables(bench: Bench) -> None:
     bench.write(topics.LABELLED_ANOMALY, [label(n, version) for n in range(5) for version in (1, 2)])
     bench.write(topics.OUTCOMES_ATTENDANCE, [outcome(n) for n in range(30)])
     bench.write(topics.LABELLED_FRAUD, [judged(n, version) for n in range(15) for version in (1, 2)])
+    bench.write(topics.OCR_READINGS, [reading(n) for n in range(300)])
+    bench.write(topics.OCR_CAPTURES, [capture(n, version) for n in range(15) for version in (1, 2)])
+    bench.write(topics.OCR_VERDICTS, [found_wrong(n) for n in range(30)])
+    bench.write(topics.OCR_LABELING_TASKS, [task(n, seq) for n in range(5) for seq in (1, 2, 3)])
     bench.write(topics.CONTROL_AUDIT, [audit(n) for n in range(30)])
     bench.drain()
     for topic, table in (
@@ -117,6 +136,10 @@ def test_all_tables(bench: Bench) -> None:
         (topics.ATTENDANCE_ENRICHED, EVENTS_ATTENDANCE),
         (topics.EVENTS_SYNC, EVENTS_SYNC),
         (topics.OUTCOMES_SYNC, OUTCOMES_SYNC),
+        (topics.OCR_READINGS, EVENTS_OCR),
+        (topics.OCR_CAPTURES, OCR_CAPTURES),
+        (topics.OCR_VERDICTS, OUTCOMES_OCR),
+        (topics.OCR_LABELING_TASKS, LABELING_TASKS),
         (topics.ALERTS, ALERTS),
         (topics.ALERTS, ALERT_EVENTS),
         (topics.INCIDENTS, INCIDENTS),
@@ -128,6 +151,8 @@ def test_all_tables(bench: Bench) -> None:
         (topics.LABELLED_FRAUD, LABELLED_PREDICTIONS),
     ):
         compare(bench, topic, table)
+    assert owners(bench.store, "meter_reading", "s0") == [("local", "m-0é")]
+    assert owners(bench.store, "vehicle_entry", "s0") == []
     freshness = bench.store.query(f"SELECT topic FROM {bench.store.database}.v_freshness")
     assert {row["topic"] for row in freshness} >= {
         bench.options.prefix + topic.name

@@ -31,10 +31,11 @@ def test_positions(settings: Settings) -> None:
     shown = run(main, ["positions", "show", "--json"])
     assert shown.exit_code == 0, shown.output
     rows = json.loads(shown.stdout)
-    inputs = {"metrics": 1, "attendance-intake": 1, "attendance-devices": 1, "attendance": 1, "alerts": 3}
+    inputs = {"metrics": 1, "attendance-intake": 1, "attendance-devices": 1, "attendance": 1}
+    inputs |= {"sync-users": 2, "sync": 1, "ocr": 2, "ocr-outcomes": 2, "ocr-health": 1, "alerts": 3}
     expected = [
         (agent, partition)
-        for agent, count in (inputs | {"tickets": 2, "fraud-outcomes": 2}).items()
+        for agent, count in (inputs | {"tickets": 2, "fraud-outcomes": 2, "sync-outcomes": 2}).items()
         for _ in range(count)
         for partition in (0, 1)
     ]

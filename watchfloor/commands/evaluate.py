@@ -28,6 +28,7 @@ from producers.tables import FileError
 from watchfloor import attendance_files as files
 from watchfloor.commands.evaluate_audit import audit
 from watchfloor.commands.evaluate_conflict import conflict
+from watchfloor.commands.evaluate_ocr import ocr_trust
 from watchfloor.commands.evaluate_text import Moment, figure, plain, text
 from watchfloor.event_files import Refused, Told, progress, truths
 
@@ -44,6 +45,7 @@ def command() -> None:
 
 command.add_command(audit)
 command.add_command(conflict)
+command.add_command(ocr_trust)
 
 
 @command.command()

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from producers.simulator import LEVELS, Day, Scenario, Simulation
 from producers.simulator.files import FORMATS, write
 from producers.simulator.scenario import MOST_FRAUD
+from watchfloor.commands.simulate_ocr import ocr
 from watchfloor.commands.simulate_sync import sync
 
 DEFAULT = Scenario()
@@ -23,6 +24,7 @@ def command() -> None:
 
 
 command.add_command(sync)
+command.add_command(ocr)
 
 
 @command.command()

@@ -26,6 +26,7 @@ from watchfloor.commands.db import ask, open_store
 from watchfloor.commands.replay import Time
 from watchfloor.commands.train_conflict import conflict
 from watchfloor.commands.train_fraud import fraud
+from watchfloor.commands.train_ocr import ocr_trust
 from watchfloor.registry import in_words, open_registry, open_signer, publish
 from watchfloor.settings import Settings
 
@@ -44,6 +45,7 @@ def command() -> None:
 
 command.add_command(fraud)
 command.add_command(conflict)
+command.add_command(ocr_trust)
 
 
 def _tenant(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

@@ -10,11 +10,13 @@ import click
 from prometheus_client import start_http_server
 
 from models.identity import PLATFORM
+from models.ocr.redaction import NO_KEYS, Keys
 from models.registry import EVERYONE, Place
 from producers.alarms import alarm
 from producers.publish import Accepted, Publisher
 from schemas import topics
 from streams import app
+from streams.ocr import OCR
 from streams.runtime import Agent
 from streams.runtime.metrics import Metrics
 from streams.serving import NO_MODELS, Models, Shelf
@@ -25,9 +27,9 @@ from watchfloor.settings import Settings
 log = logging.getLogger("watchfloor.worker")
 
 
-def chosen(names: str | None, models: Models = NO_MODELS) -> list[Agent]:
+def chosen(names: str | None, models: Models = NO_MODELS, keys: Keys = NO_KEYS) -> list[Agent]:
     """The agents named, separated by commas; all of them without a name. Raises BadParameter for an unknown one."""
-    known = {agent.name: agent for agent in agents(models)}
+    known = {agent.name: agent for agent in agents(models, keys)}
     wanted = [name.strip() for name in names.split(",")] if names else list(known)
     for name in wanted:
         if name not in known:
@@ -78,8 +80,10 @@ def command(names: str | None, name: str, dynamic: bool, log_level: str) -> None
             most_bytes=settings.model_memory_mb * 1_000_000,
             tell=partial(tell_refused, settings),
         )
-    run = chosen(names, shelf)
+    run = chosen(names, shelf, settings.ocr_keys)
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if settings.ocr_secret is None and any(agent.name == OCR.name for agent in run):
+        log.warning("WATCHFLOOR_OCR_SECRET is not set: plates get no fingerprints and are not compared")
     metrics = Metrics()
     server, _ = start_http_server(settings.metrics_port, addr=settings.metrics_address, registry=metrics.registry)
     settings.run.mkdir(parents=True, exist_ok=True)
