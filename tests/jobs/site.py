@@ -20,6 +20,7 @@ from schemas.apply import Cluster
 from schemas.topics import Topic
 from streams.runtime import Control
 from streams.runtime.follower import Follower
+from tests.faults.waiting import until
 from watchfloor.cli import main
 from watchfloor.commands.topics import all_wanted
 from watchfloor.log import messages
@@ -78,6 +79,7 @@ def worker(kafka: str, prefix: str, home: Path) -> Iterator[None]:
                 stdout=stream,
                 stderr=stream,
             )
+        until(lambda: all(f"{name}[0] open" in output.read_text() for name in AGENTS.split(",")), 60, "the worker")
         yield
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, output.read_text()[-3000:]
