@@ -13,6 +13,7 @@ MOVING = (
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._UNKNOWN_PARTITION,
 )
 
 T = TypeVar("T")
@@ -35,7 +36,18 @@ def settled(ask: Callable[[], T], limit_s: float = TIMEOUT_S) -> T:
 
 def bounds(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     """First and next offset of a partition. Raises KafkaException."""
-    return settled(lambda: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S))
+
+    def ask() -> tuple[int, int]:
+        try:
+            found: tuple[int, int] = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError._UNKNOWN_PARTITION:
+                # What the client knows of the cluster is older than the topic, and stays so for minutes.
+                consumer.list_topics(topic, timeout=TIMEOUT_S)
+            raise
+        return found
+
+    return settled(ask)
 
 
 def partitions_of(consumer: Consumer, topic: str) -> list[int]:
