@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
-from aiokafka.errors import CorruptRecordException, KafkaError, for_code
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError, KafkaError, for_code
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
@@ -28,6 +28,7 @@ from streams.runtime.frame import Record, Row
 
 REQUEST_TIMEOUT_S = 30.0
 TOPIC_TIMEOUT_S = 10.0
+AWAY_TIMEOUT_S = 60.0
 FETCH_BYTES = 512 * 1024
 BATCH_BYTES = 900_000
 # Around a record that does not fit an ordinary batch: headers of record and batch.
@@ -288,12 +289,16 @@ async def transact(target: AIOKafkaProducer, outputs: dict[tuple[str, int], list
 
 
 async def partitions_of(source: AIOKafkaConsumer, topic: str) -> int:
-    """Number of partitions of a topic. Raises LookupError when it does not exist.
+    """Number of partitions of a topic.
 
     Writing to a missing topic would wait for ever, so every topic is asked for at the start.
+
+    Raises:
+        LookupError: it does not exist.
+        KafkaConnectionError: no broker has answered for AWAY_TIMEOUT_S.
     """
-    client = source._client
-    deadline = asyncio.get_running_loop().time() + TOPIC_TIMEOUT_S
+    client, clock = source._client, asyncio.get_running_loop().time
+    deadline, away = clock() + TOPIC_TIMEOUT_S, clock() + AWAY_TIMEOUT_S
     client.add_topic(topic)
     while True:
         found = source.partitions_for_topic(topic)
@@ -301,9 +306,12 @@ async def partitions_of(source: AIOKafkaConsumer, topic: str) -> int:
             if found != set(range(len(found))):
                 raise LookupError(f"topic {topic!r} has the partitions {sorted(found)}, expected 0 to {len(found) - 1}")
             return len(found)
-        if asyncio.get_running_loop().time() > deadline:
+        if clock() > deadline:
             raise LookupError(f"topic {topic!r} does not exist: create it with `watchfloor topics apply`")
-        await asyncio.wait_for(client.force_metadata_update(), REQUEST_TIMEOUT_S)
+        if not await asyncio.wait_for(client.force_metadata_update(), REQUEST_TIMEOUT_S):
+            if clock() > away:
+                raise KafkaConnectionError(f"no broker has said for {AWAY_TIMEOUT_S:g} s whether there is {topic!r}")
+            deadline = clock() + TOPIC_TIMEOUT_S  # who does not answer does not say that there is none
         await asyncio.sleep(0.1)
 
 

@@ -282,6 +282,7 @@ SHORT = Scenario(
     short,
     domains=("metrics", "attendance"),
     workers=2,
+    partitions=2,
     sinks=1,
     rate=200,
 )
