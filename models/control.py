@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from models import attendance
@@ -385,7 +386,9 @@ def setting_of(name: str) -> Setting:
     family, bar, scope = name.partition("|")
     setting = SETTINGS.get(family)
     if setting is None:
-        raise ValueError(f"name must be one of {', '.join(SETTINGS)}, not {name[:100]!r}")
+        near = get_close_matches(family[:100], SETTINGS, cutoff=0.7)
+        meant = f": is {' or '.join(near)} meant?" if near else ":"
+        raise ValueError(f"there is no setting {name[:100]!r}{meant} `watchfloor control get` lists them")
     if setting.scope is None:
         if bar:
             raise ValueError(f"{family} has no scopes: name must be {family}, not {name[:100]!r}")

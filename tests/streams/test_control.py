@@ -91,7 +91,8 @@ LEVEL = {"name": "state_level", "tenant_id": "*"}
 TUNED = "surprise_factor|novelty|web-1|cpu_percent|34"
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
-    ({"name": "observe"}, "UnknownSetting", "name must be one of observe_only, auto_ticket, .* not 'observe'"),
+    ({"name": "observe"}, "UnknownSetting", "no setting 'observe': is observe_only meant?"),
+    ({"name": "zzz"}, "UnknownSetting", "no setting 'zzz': `watchfloor control get` lists them"),
     ({"tenant_id": "Acme"}, "InvalidTenant", r"must be \* or 1 to 63 of .* not 'Acme'"),
     ({"tenant_id": "a|b"}, "InvalidTenant", "not 'a|b'"),
     ({"name": "stop_automatic"}, "InvalidTenant", r"stop_automatic is for all tenants alike: tenant_id must be \*"),

@@ -144,7 +144,7 @@ def test_every_setting_is_shown_with_what_it_means(environment: dict[str, str]) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("set", "observe", "on", "--reason", "x"), "name must be one of observe_only, auto_ticket"),
+        (("set", "observe", "on", "--reason", "x"), "there is no setting 'observe': is observe_only meant?"),
         (("set", "observe_only", "yes", "--reason", "x"), "observe_only must be true or false, not yes"),
         (("set", "alert_budget", "--reason", "x", "--", "-1"), "must be a whole number from 0 to 10000"),
         (("set", "release", "metrics/one", "--reason", "x"), "release must be a text of the form all|"),
