@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from models.classifiers import Scored, Scorer, artifact
-from models.classifiers.examples import Floats
+from models.classifiers import artifact
+from models.classifiers.model import Model
 from models.fraud.features import FEATURE_SETS
-from models.registry import EVERYONE, Artifact, ArtifactRefused, Place
+from models.registry import EVERYONE, Artifact, Place
 
 NAME = "fraud"
 """Of the model, as the registry and predictions name it."""
@@ -14,40 +14,15 @@ CALIBRATION = artifact.calibration_place(NAME, EVERYONE).model
 """Of calibrations of their own, as the registry and the settings name them."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FraudModel:
-    """A scorer and the features that it learned from."""
+class FraudModel(Model):
+    """A scorer and the features of a check-in that it learned from."""
 
-    scorer: Scorer
-    feature_set: str
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        return FEATURE_SETS[self.feature_set]
-
-    def score(self, vectors: Floats) -> Scored:
-        """Of vectors (rows, all features): every feature set begins the largest one."""
-        return self.scorer.score(vectors[:, : len(self.features)])
-
-    def contributions(self, vectors: Floats) -> Floats:
-        """As `Classifier.contributions`, of vectors (rows, all features)."""
-        return self.scorer.contributions(vectors[:, : len(self.features)])
+    __slots__ = ()
+    name = NAME
+    feature_sets = FEATURE_SETS
 
 
-def unpack(found: Artifact) -> FraudModel:
-    """The model of a verified version.
-
-    Raises:
-        ArtifactRefused: it is another model, of features that this release does not measure, or its files are none.
-    """
-    feature_set = found.manifest.feature_set
-    names = FEATURE_SETS.get(feature_set)
-    if names is None:
-        raise ArtifactRefused(
-            f"{found.manifest.place}, {found.manifest.version}: trained on feature set {feature_set}; "
-            f"this release measures {', '.join(FEATURE_SETS)}"
-        )
-    return FraudModel(artifact.unpack(found, NAME, feature_set, names), feature_set)
+unpack = FraudModel.unpack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
