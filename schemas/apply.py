@@ -30,7 +30,7 @@ COMPACTED = {
 }
 
 BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
-"""Of every topic that workers write; see `Topic.inbound`."""
+"""Of topics whose records carry the time at which they came; see `Topic.by_broker`."""
 
 
 class TopicsRefused(Exception):
@@ -110,7 +110,7 @@ def wanted(
         else:
             retention = FOREVER if forever else str(topic.retention_ms)
             config = {"cleanup.policy": "delete", "retention.ms": retention, **safe}
-        if not topic.inbound:
+        if topic.by_broker:
             config |= BROKER_TIME
         if topic.max_message_bytes:
             config["max.message.bytes"] = str(topic.max_message_bytes)

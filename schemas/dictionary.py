@@ -33,7 +33,7 @@ def _section(topic: Topic) -> str:
     facts = [f"Schema `{schema['namespace']}.{schema['name']}`, version {number}", f"event time `{topic.time}`"]
     if topic.id:
         facts.append(f"identity `{topic.id}`")
-    facts.append("Kafka timestamps by the senders" if topic.inbound else "Kafka timestamps by the broker")
+    facts.append("Kafka timestamps by the broker" if topic.by_broker else "Kafka timestamps by the senders")
     records = "".join(_record(part) for part in _records(schema))
     return f"\n## {topic.name}\n\n{schema['doc']}\n\n{', '.join(facts)}.\n{records}"
 

@@ -18,7 +18,8 @@ class Topic:
     means that a record keeps the key of the record it came from. `time` and `id` name the fields with the event
     time and the identity; `max_message_bytes` is the largest record, where it is not the broker's default.
     Records of `inbound` topics come from outside and carry their senders' time; all others are written by workers and
-    carry the broker's, so that a worker with a wrong clock neither misleads who reads them nor is refused.
+    carry the broker's, so that a worker with a wrong clock neither misleads who reads them nor is refused. `arrival`:
+    an inbound topic whose records carry the broker's time all the same, because what counts is when they came.
     """
 
     name: str
@@ -31,6 +32,12 @@ class Topic:
     max_message_bytes: int | None = None
     partitions: int | None = None
     inbound: bool = False
+    arrival: bool = False
+
+    @property
+    def by_broker(self) -> bool:
+        """Whether the broker stamps the records."""
+        return self.arrival or not self.inbound
 
     @property
     def codec(self) -> Codec:
@@ -97,6 +104,7 @@ OUTCOMES_ATTENDANCE = Topic(
     retention_ms=30 * DAY_MS,
     doc="Verdicts of supervisors on check-ins and check-outs.",
     inbound=True,
+    arrival=True,
 )
 EVENTS_SYNC = Topic(
     name="events.sync",
@@ -126,6 +134,7 @@ OUTCOMES_SYNC = Topic(
     retention_ms=30 * DAY_MS,
     doc="Whether syncs conflicted.",
     inbound=True,
+    arrival=True,
 )
 EVENTS_OCR = Topic(
     name="events.ocr",
@@ -146,6 +155,7 @@ OUTCOMES_OCR = Topic(
     retention_ms=3 * DAY_MS,  # so may corrected_text
     doc="What people say that images show.",
     inbound=True,
+    arrival=True,
 )
 OCR_READINGS = Topic(
     name="ocr.readings",

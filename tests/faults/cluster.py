@@ -96,14 +96,14 @@ class Cluster:
         self.prefix, self.partitions = prefix, partitions
         agents = list(agents)
         own = {topics.DEAD_LETTERS.name: topics.DEAD_LETTERS.partitions}
-        inbound: set[str] = set()
+        sent: set[str] = set()
         for agent in agents:
             own |= {topic.name: topic.partitions for topic in (*agent.inputs, *agent.outputs)}
             own[agent.changelog] = agent.input.partitions
-            inbound |= {topic.name for topic in agent.inputs if topic.inbound}
+            sent |= {topic.name for topic in agent.inputs if not topic.by_broker}
         keep = {"cleanup.policy": "delete", "retention.ms": "-1"}
         self.create(
-            NewTopic(prefix + name, own[name] or partitions, 1, config=keep | ({} if name in inbound else BROKER_TIME))
+            NewTopic(prefix + name, own[name] or partitions, 1, config=keep | ({} if name in sent else BROKER_TIME))
             for name in sorted(own)
         )
 

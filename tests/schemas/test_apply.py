@@ -65,9 +65,8 @@ def test_wanted_covers_the_catalogue_and_the_changelogs() -> None:
     assert compacted == {f"p.{name}" for name in names.split()}
     assert not any("retention.ms" in by_name[name].config for name in compacted)
     by_senders_time = {topic.name for topic in topics if "message.timestamp.type" not in topic.config}
-    outside = "events.metrics events.attendance outcomes.attendance events.sync outcomes.sync"
+    outside = "events.metrics events.attendance events.sync events.ocr"
     outside += " commands.alerts commands.tickets control.commands"
-    outside += " events.ocr outcomes.ocr"
     assert by_senders_time == {f"p.{name}" for name in outside.split()}
     assert [topic.name for topic in topics if not topic.keyed] == [f"p.{DEAD_LETTERS.name}"]
 

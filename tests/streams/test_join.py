@@ -154,6 +154,14 @@ CASES: Mapping[str, tuple[Sequence[Said], list[tuple[Any, ...]]]] = {
 }
 
 
+def test_months_that_are_backfilled_join_though_their_verdicts_are_read_first() -> None:
+    today, days = 24 * 60, range(60)
+    verdicts: list[Said] = [(today, outcome("fraud", 24 * day, f"e{day}")) for day in days]
+    scores: list[Said] = [(today + 0.1, prediction(f"e{day}", event_time=NOON + 24 * day * HOUR)) for day in days]
+    assert OUTCOMES.by_broker  # so `today` is what both carry
+    assert sorted(each["event_id"] for each in labels(joined(verdicts + scores))) == sorted(f"e{day}" for day in days)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_said_of_what_comes(case: str) -> None:
     said, wanted = CASES[case]

@@ -155,7 +155,7 @@ class Fraud:
         )
         began = time.monotonic()
         with self.terminal.waiting(f"{len(outcomes):,} verdicts of supervisors, joined with what they judge"):
-            await self._publish(OUTCOMES_ATTENDANCE, outcomes, "decided_at")
+            await self._publish(OUTCOMES_ATTENDANCE, outcomes)
             await self._labelled({each["event_id"] for each in outcomes})
         self.terminal.done(
             "Labels", f"{len(outcomes):,} verdicts, joined in the stream with what they judge", time.monotonic() - began
