@@ -398,8 +398,11 @@ def test_of_a_known_host_only_what_stands_out_is_told(values: list[float], expec
             assert {"stands", "excess", "excess_limit"} < each["evidence"].keys()
 
 
-def hosts(seed: int, count: int) -> list[dict[str, Any]]:
-    """Samples of four hosts of two tenants, with gaps, bursts, repeats, conflicts, late and poisonous ones."""
+def hosts(seed: int, count: int, odd: float = 1.0) -> list[dict[str, Any]]:
+    """Samples of four hosts of two tenants, with gaps, bursts, repeats, conflicts, late and poisonous ones.
+
+    `odd`: how many of them, as a multiple.
+    """
     chance = random.Random(seed)
     made: list[dict[str, Any]] = []
     clocks: dict[tuple[str, str], int] = {}
@@ -408,7 +411,7 @@ def hosts(seed: int, count: int) -> list[dict[str, Any]]:
         now = clocks[place] = clocks.get(place, 0) + chance.choice((1, 10, 10, 10, 60, 900)) * SECOND
         busy = chance.choice((0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
         made.append(sample(number, at_ms=now, tenant_id=place[0], host=place[1], **nine(seed * 1000 + number, busy)))
-        kind = chance.random()
+        kind = chance.random() / odd
         if kind < 0.05:
             made.append(chance.choice(made[-20:]))
         elif kind < 0.08:
