@@ -203,7 +203,7 @@ def _answers(
 
 
 def _explained(found: Answers, model: FraudModel, table: Floats) -> Answers:
-    """With what each feature adds to the log-odds, where somebody will ask: contributions cost a millisecond."""
+    """With what each feature adds to the log-odds, where somebody will ask: contributions cost more than all else."""
     risks = found.columns["risk_level"]
     asked = [
         row

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""Boosted trees in C: the margins of a few rows for what a call of XGBoost takes to begin.
+"""Boosted trees in C: the margins of a few rows for what a call of XGBoost takes to begin, and Shapley values.
 
-The sums are XGBoost's own to the last bit: 32-bit floats, first the base, then a leaf of each tree in the order of the
+The sums of margins are XGBoost's own to the last bit: 32-bit floats, first the base, then a leaf of each tree in the order of the
 trees. See models.classifiers.boosted.
 """
 
@@ -13,6 +13,11 @@ import numpy as np
 
 cdef enum:
     ABREAST = 16  # rows that go down a tree together: their ways are independent, so a processor follows them at once
+    MOST_POINTS = 16
+    MOST_TERMS = 2 * MOST_POINTS  # of a leaf
+
+POINTS = MOST_POINTS
+"""Of `shapley`."""
 
 cdef double REACH = np.finfo(np.float32).max
 
@@ -128,6 +133,69 @@ cdef class Trees:
                     at[row] = node.left + ((value >= node.limit) | ((value != value) & node.missing))
             for row in range(rows):
                 out[row] += self.leaves[at[row]]
+
+
+def shapley(
+    const int32_t[::1] first not None, const double[::1] value not None, const int32_t[::1] feature not None,
+    const float[::1] low not None, const float[::1] high not None, const int32_t[::1] missing not None,
+    const double[::1] share not None, const double[:, ::1] points not None, const double[:, ::1] gain not None,
+    const double[::1] loss not None, const float[:, ::1] table not None, double[:, ::1] out not None,
+):
+    """What `models.classifiers.shapley._add` does, whose layout it trusts: at most POINTS points."""
+    cdef Ways ways
+    cdef Py_ssize_t row
+    if not value.shape[0] or not feature.shape[0]:
+        return
+    ways = Ways(
+        &first[0], &value[0], value.shape[0], &feature[0], &low[0], &high[0], &missing[0], &share[0],
+        &points[0, 0], &points[1, 0], &gain[0, 0], &loss[0],
+    )
+    for row in range(table.shape[0]):
+        # With a number that the compiler knows it needs no loop: 3 points are enough for trees of depth 5 and 6.
+        if points.shape[1] == 3:
+            add(&ways, 3, &table[row, 0], &out[row, 0])
+        else:
+            add(&ways, <int>points.shape[1], &table[row, 0], &out[row, 0])
+
+
+cdef struct Ways:
+    const int32_t* first
+    const double* value
+    Py_ssize_t leaves
+    const int32_t* feature
+    const float* low
+    const float* high
+    const int32_t* missing
+    const double* share
+    const double* at
+    const double* rest
+    const double* gain
+    const double* loss
+
+
+cdef inline void add(const Ways* ways, const int count, const float* row, double* out) noexcept:
+    cdef double[MOST_POINTS] product
+    cdef double[MOST_TERMS] met
+    cdef double here, total
+    cdef float given
+    cdef int32_t term, begin, end
+    cdef Py_ssize_t leaf
+    cdef int point
+    for leaf in range(ways.leaves):
+        begin, end = ways.first[leaf], ways.first[leaf + 1]
+        for point in range(count):
+            product[point] = 1.0
+        for term in range(begin, end):
+            given = row[ways.feature[term]]
+            here = ((given >= ways.low[term]) & (given < ways.high[term])) | ((given != given) & ways.missing[term])
+            met[term - begin] = here
+            for point in range(count):
+                product[point] *= ways.share[term] * ways.rest[point] + here * ways.at[point]
+        for term in range(begin, end):
+            here, total = met[term - begin], 0.0
+            for point in range(count):
+                total += product[point] * (ways.loss[point] + here * ways.gain[term * count + point])
+            out[ways.feature[term]] += ways.value[leaf] * total
 
 
 cdef inline float single(double value) noexcept:

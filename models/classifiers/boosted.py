@@ -9,7 +9,8 @@ import xgboost
 from scipy.special import expit
 
 from models.classifiers import ubjson
-from models.classifiers.examples import Examples, Floats, known
+from models.classifiers.examples import Examples, Floats
+from models.classifiers.shapley import Shapley
 from models.classifiers.trees import Trees, base_score
 from models.registry import ArtifactRefused
 
@@ -71,6 +72,7 @@ class Boosted:
         booster.set_param({"nthread": 1})
         self._booster = booster
         self._trees = Trees(booster, stored)
+        self._shapley = Shapley(stored["learner"])
         self.features = int(booster.num_features())
 
     @classmethod
@@ -94,8 +96,7 @@ class Boosted:
     def contributions(self, features: Floats) -> Floats:
         if not len(features):
             return np.zeros((0, self.features + 1))
-        matrix = xgboost.DMatrix(known(features), nthread=1)
-        return np.asarray(self._booster.predict(matrix, pred_contribs=True), dtype=np.float64)
+        return self._shapley.contributions(features)
 
     def importance(self) -> Floats:
         gains = self._booster.get_score(importance_type="total_gain")

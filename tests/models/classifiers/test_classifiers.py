@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from models.classifiers import Boosted, Boosting, Logistic, Regression, boosted, logistic, ubjson
 from models.classifiers.classifier import Classifier
 from models.classifiers.examples import known
+from models.classifiers.shapley import Shapley
 from models.classifiers.trees import Trees
 from models.registry import ArtifactRefused
 from schemas.compiled import load
@@ -41,19 +42,19 @@ def test_any_cut_gives_the_same_scores_to_the_last_bit(classifier: Classifier, s
     assert ((whole >= 0) & (whole <= 1)).all()
 
 
-@pytest.mark.skipif(load("models.classifiers._compiled") is None, reason="models.classifiers._compiled was not built")
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"base_score": 0.013, "scale_pos_weight": 99},
-        {"max_depth": 1},
-        {"max_depth": 9, "max_delta_step": 0},
-        {"max_depth": 0, "max_leaves": 20, "grow_policy": "lossguide"},
-        {"min_child_weight": 1e9},  # no tree has more than a leaf
-    ],
-    ids=str,
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"base_score": 0.013, "scale_pos_weight": 99},
+    {"max_depth": 1},
+    {"max_depth": 9, "max_delta_step": 0},
+    {"max_depth": 0, "max_leaves": 20, "grow_policy": "lossguide"},
+    {"min_child_weight": 1e9},  # no tree has more than a leaf
 )
+compiled = pytest.mark.skipif(load("models.classifiers._compiled") is None, reason="it was not built")
+
+
+@compiled
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_compiled_trees_sum_up_to_the_librarys_margins_to_the_last_bit(options: dict[str, Any]) -> None:
     matrix = xgboost.DMatrix(EXAMPLES.features, label=EXAMPLES.labels, nthread=1)
     booster = xgboost.train(Boosting().parameters(1) | options, matrix, 50)
@@ -64,6 +65,21 @@ def test_compiled_trees_sum_up_to_the_librarys_margins_to_the_last_bit(options: 
         values = np.concatenate([EXAMPLES.features[: rows // 2].astype(np.float32), rows_of(rows, rows - rows // 2)])
         wanted = booster.inplace_predict(known(values), predict_type="margin", validate_features=False) if rows else []
         assert trees.margins(values).tolist() == list(wanted)
+
+
+@pytest.mark.parametrize("plain", [pytest.param(False, marks=compiled), True], ids=["compiled", "plain"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_contributions_are_those_of_the_library(options: dict[str, Any], plain: bool) -> None:
+    matrix = xgboost.DMatrix(EXAMPLES.features, label=EXAMPLES.labels, nthread=1)
+    booster = xgboost.train(Boosting().parameters(1) | options, matrix, 50)
+    shapley = Shapley(ubjson.decode(bytes(booster.save_raw("ubj")))["learner"])
+    for rows in (1, 15, 17, 50):
+        # Some stand on a limit, which belongs to the right.
+        values = np.concatenate([EXAMPLES.features[: rows // 2].astype(np.float32), rows_of(rows, rows - rows // 2)])
+        wanted = booster.predict(xgboost.DMatrix(known(values), nthread=1), pred_contribs=True)
+        found = shapley.contributions(values, plain=plain)
+        assert found == pytest.approx(wanted, abs=3e-5)
+        assert found.tobytes() == shapley.contributions(values).tobytes()
 
 
 @each
