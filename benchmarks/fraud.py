@@ -5,6 +5,7 @@ everything but records, state and transactions.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -329,7 +330,9 @@ def command(events: int, rounds: int, tenants: tuple[int, ...], keep: bool | Non
                     say(f"{name}: {of['rate']:,.0f}/s, CPU {of['cpu_s_per_million']:.1f} s/M")
                 different += compared(running_cluster, prefix, int(events * PEER.share))
                 running_cluster.delete(prefix)
-                subprocess.run(["rm", "-rf", str(running_cluster.folder / prefix)], check=True)
+                # The peer's state, too: it would be ahead of the changelog of the next round.
+                for each in running_cluster.folder.glob(f"{prefix}*"):
+                    shutil.rmtree(each)
     people = [costs(world, each) for each in (FEW, MANY)]
     medians = [
         {
