@@ -11,6 +11,7 @@ else:
 
     sources = {
         "schemas._compiled": "schemas/_compiled.pyx",
+        "models._compiled": "models/_compiled.pyx",
         "models.classifiers._compiled": "models/classifiers/_compiled.pyx",
         "models.fraud._compiled": "models/fraud/_compiled.pyx",
         "streams.runtime._compiled": "streams/runtime/_compiled.pyx",

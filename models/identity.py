@@ -1,10 +1,12 @@
 """Identities: what a name may be, and ids derived from what a thing is about, so that a replay computes the same."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
+
+from schemas.compiled import load
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -15,6 +17,8 @@ TEXT_CHARACTERS = 2000
 
 PLATFORM = "_platform"
 """Tenant of alerts about what concerns all tenants; events cannot have this name."""
+
+_COMPILED = load("models._compiled")
 
 
 def uuid_text(digest: blake2b) -> str:
@@ -37,6 +41,14 @@ def prediction_id(tenant: str, model: str, slot: str, event_id: str) -> str:
     raw = event_id.encode()
     digest.update(len(raw).to_bytes(4, "big") + raw)
     return uuid_text(digest)
+
+
+def prediction_ids(model: str, slot: str, tenants: Sequence[str], events: Sequence[str]) -> list[str]:
+    """`prediction_id` of many events: of their tenants and ids. Raises ValueError unless these are as many."""
+    if _COMPILED is not None:
+        found: list[str] = _COMPILED.prediction_ids(model, slot, tenants, events)
+        return found
+    return [prediction_id(tenant, model, slot, event) for tenant, event in zip(tenants, events, strict=True)]
 
 
 @lru_cache(4096)

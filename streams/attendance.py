@@ -13,7 +13,7 @@ from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.features import LARGEST
 from models.fraud.references import References
 from models.fraud.vectors import Case, People, case_of, vectors
-from models.identity import prediction_id
+from models.identity import prediction_ids
 from schemas import topics
 from schemas.columns import Column
 from streams.fraud_review import audit, candidate, ticket
@@ -61,16 +61,15 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
     people = People(state.values(HEAD), state.values(DAYS), state.values(PLACES))
     keys = [record.key or b"" for record in frame.records]
     cases = [case(key, event, sites) for key, event in zip(keys, events, strict=True)]
+    ids = prediction_ids(NAME, SLOT, [event["tenant_id"] for event in events], [event["event_id"] for event in events])
     table = vectors(cases, people)
     made = [b""] * len(events)
     alerts: dict[int, Record] = {}
     tickets: dict[int, Record] = {}
     for rows, found in score(control, models, [(each["tenant_id"], each["published_at"]) for each in events], table):
-        batch = [cases[row] for row in rows]
-        ids = [prediction_id(case.event["tenant_id"], NAME, SLOT, case.event["event_id"]) for case in batch]
         for place, (row, decision) in enumerate(zip(rows, found.decisions, strict=True)):
             if decision == _CLEAR:
-                if found.audit and drawn(ids[place], found.audit):
+                if found.audit and drawn(ids[row], found.audit):
                     details = found.columns["detail"]
                     details[place] = {**details[place], DRAWN: 1.0}
                     tickets[row] = audit(events[row], found.said(place))
@@ -80,7 +79,8 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
                 tickets[row] = ticket(events[row], found.said(place))
             else:
                 alerts[row] = candidate(events[row], found.said(place))
-        for row, raw in zip(rows, predictions(batch, ids, table[rows], found, control.offset), strict=True):
+        batch, names = [cases[row] for row in rows], [ids[row] for row in rows]
+        for row, raw in zip(rows, predictions(batch, names, table[rows], found, control.offset), strict=True):
             made[row] = raw
     # A prediction has the key of its event.
     frame.send_rows(topics.PREDICTIONS_FRAUD, list(zip(keys, made, strict=True)))

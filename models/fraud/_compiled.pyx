@@ -8,6 +8,7 @@ place beyond everything, state that does not look as it should: these are left t
 import sys
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from libc.math cimport NAN, asin, cos, fabs, rint, sin, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
@@ -15,6 +16,9 @@ from libc.string cimport memcpy, memmove
 from zlib import crc32
 
 import numpy as np
+
+cdef extern from "Python.h":
+    PyObject* PyDict_GetItemWithError(object, object) except? NULL
 
 from models.attendance import CHECK_IN
 from models.fraud import person
@@ -221,6 +225,11 @@ cdef enum:
     PLACED = 4
 
 
+cdef object remembered(dict days, int64_t day):
+    cdef PyObject* found = PyDict_GetItemWithError(days, day)
+    return None if found == NULL else <object>found
+
+
 cdef bytes head_bytes(Person one):
     cdef bytes raw = PyBytes_FromStringAndSize(NULL, sizeof(Stored) + 4 * one.devices_count)
     memcpy(PyBytes_AS_STRING(raw), &one.head, sizeof(Stored))
@@ -248,10 +257,14 @@ cdef int observe(Person one, bint new, dict event, object site, object allowed, 
         day, hour, weekday, is_weekend, is_holiday, weekend = floor_of(time), NAN, NAN, NAN, NAN, UNKNOWN
         site_latitude = site_longitude = radius = NAN
     else:
-        local = time + <int64_t>site.offset_ms(time)
+        # What was asked for before is found without a call.
+        offset = remembered(site.zone.days, floor_of(time))
+        local = time + <int64_t>(site.offset_ms(time) if offset is None else offset)
         day = floor_of(local)
         hour = <double>(local - day * DAY_MS) / HOUR_MS
-        facts = site.facts(day)
+        facts = remembered(site.days, day)
+        if facts is None:
+            facts = site.facts(day)
         weekday, is_weekend, is_holiday = facts
         weekend = <int>is_weekend
         site_latitude, site_longitude, radius = site.latitude, site.longitude, site.radius_m

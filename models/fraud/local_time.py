@@ -27,19 +27,23 @@ class DayFacts(NamedTuple):
 
 
 class Zone:
-    """A time zone's offsets from UTC, remembered by day, because finding one takes a microsecond."""
+    """A time zone's offsets from UTC, remembered by day, because finding one takes a microsecond.
 
-    __slots__ = ("_days", "_zone")
+    Attributes:
+        days: offset in milliseconds by day of UTC since 1970, of those asked for; None where it changes within.
+    """
+
+    __slots__ = ("_zone", "days")
 
     def __init__(self, name: str) -> None:
         self._zone = ZoneInfo(name)
-        self._days: dict[int, int | None] = {}
+        self.days: dict[int, int | None] = {}
 
     def offset_ms(self, time: int) -> int:
         """Local time less UTC at a time in epoch milliseconds; milliseconds."""
         day = time // DAY_MS
         try:
-            offset = self._days[day]
+            offset = self.days[day]
         except KeyError:
             offset = self._learn(day)
         return self._find(time) if offset is None else offset
@@ -48,9 +52,9 @@ class Zone:
         """The offset of a whole day of UTC, None when it changes within."""
         start = day * DAY_MS
         offsets = {self._find(start + hour * HOUR_MS) for hour in range(25)}
-        if len(self._days) >= _MOST_DAYS:
-            self._days.clear()
-        found = self._days[day] = offsets.pop() if len(offsets) == 1 else None
+        if len(self.days) >= _MOST_DAYS:
+            self.days.clear()
+        found = self.days[day] = offsets.pop() if len(offsets) == 1 else None
         return found
 
     def _find(self, time: int) -> int:
@@ -113,28 +117,33 @@ class Site:
     Attributes:
         latitude, longitude: of its centre; degrees.
         radius_m: metres.
+        zone: its clock.
+        days: what local days are, by their number since 1970, of those that were asked for.
     """
 
-    __slots__ = ("_calendar", "_country", "_days", "_subdivision", "latitude", "longitude", "offset_ms", "radius_m")
+    __slots__ = (
+        "_calendar", "_country", "_subdivision", "days", "latitude", "longitude", "offset_ms", "radius_m", "zone",
+    )  # fmt: skip
 
     def __init__(self, record: Mapping[str, Any], calendar: Calendar | None) -> None:
         self.latitude: float = record["latitude"]
         self.longitude: float = record["longitude"]
         self.radius_m: float = record["radius_m"]
-        self.offset_ms = zone(record["timezone"]).offset_ms
+        self.zone = zone(record["timezone"])
+        self.offset_ms = self.zone.offset_ms
         self._country: str = record["country"]
         self._subdivision: str | None = record["subdivision"]
         self._calendar = calendar
-        self._days: dict[int, DayFacts] = {}
+        self.days: dict[int, DayFacts] = {}
 
     def facts(self, day: int) -> DayFacts:
         """What a local day is, by its number since 1970."""
         try:
-            return self._days[day]
+            return self.days[day]
         except KeyError:
-            if len(self._days) >= _MOST_DAYS:
-                self._days.clear()
-            found = self._days[day] = self._facts(day)
+            if len(self.days) >= _MOST_DAYS:
+                self.days.clear()
+            found = self.days[day] = self._facts(day)
             return found
 
     def _facts(self, day: int) -> DayFacts:

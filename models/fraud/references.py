@@ -18,6 +18,8 @@ class Timeline(NamedTuple):
     values: Sequence[Any]
 
     def at(self, time: int) -> Any:
+        if self.starts and time >= self.starts[-1]:  # as a rule
+            return self.values[-1]
         place = bisect_right(self.starts, time)
         return self.values[place - 1] if place else None
 

@@ -1,13 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""`streams.runtime.state.Values` in C: an agent reads and changes some values for every record."""
+"""`streams.runtime.state.Values` and the judgement of a frame's records in C: they are done for every record."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_CheckExact, PyDict_SetItem
 from cpython.object cimport PyObject
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object, object) except? NULL
+    const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
 
 
 cdef bytes joined(bytes one, bytes other):
@@ -76,3 +77,50 @@ cdef class Values(dict):
             return self.committed.get(key)
         found = PyDict_GetItemWithError(self.committed, key)
         return None if found == NULL else <object>found
+
+
+def believed(
+    list records, list events, Py_ssize_t begin, Py_ssize_t end, topic, double ahead, double age, clock, list clocks
+):
+    """See `streams.runtime.frame.believed`."""
+    cdef Py_ssize_t number
+    cdef long long now = clock, at, published
+    cdef dict event
+    cdef tuple fields = ("tenant_id", *topic.key)
+    cdef object time = topic.time
+    for number in range(begin, end):
+        record, event = records[number], events[number]
+        if not keyed(record.key, event, fields):
+            return number, now
+        at, published = event[time], record.timestamp
+        if at - published > ahead or published - at > age:
+            return number, now
+        if published < at:
+            at = published
+        if at > now:
+            now = at
+        clocks.append(now)
+    return end, now
+
+
+cdef bint keyed(object key, dict event, tuple fields) except -1:
+    """Whether a key is that of the record's own fields, joined by "|"."""
+    cdef Py_ssize_t size, place = 0, length
+    cdef const char* text
+    cdef const char* part
+    cdef bint first = True
+    if not PyBytes_CheckExact(key):
+        return False
+    text, size = PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)
+    for field in fields:
+        if not first:
+            if place >= size or text[place] != c"|":
+                return False
+            place += 1
+        first = False
+        value = event[field]
+        part = PyUnicode_AsUTF8AndSize(value if isinstance(value, str) else str(value), &length)
+        if length > size - place or memcmp(text + place, part, length):
+            return False
+        place += length
+    return place == size

@@ -84,11 +84,10 @@ class Store:
     def apply(self, changes: dict[bytes, bytes | None]) -> None:
         """Make a frame's changes real, after its transaction was committed."""
         committed = self.committed
-        for key, raw in changes.items():
-            if raw is None:
-                committed.pop(key, None)
-            else:
-                committed[key] = raw
+        gone = [key for key, raw in changes.items() if raw is None]
+        committed.update(changes)  # type: ignore[arg-type]  # what is None goes at once
+        for key in gone:
+            del committed[key]
 
 
 class Values(dict[Any, Any]):

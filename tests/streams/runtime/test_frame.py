@@ -6,10 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas import topics
+from schemas.compiled import load
+from schemas.topics import Topic
 from streams.runtime.agent import Agent
-from streams.runtime.frame import Frame, InputRecord, Record
+from streams.runtime.frame import Frame, InputRecord, Record, believed
 from streams.runtime.state import Store
 from tests.faults.counting import ZERO, step
 from tests.streams.runtime.tally import NOW, OUTPUT, REFUSE, TOPIC, record, sample, tally
@@ -242,3 +246,42 @@ def test_a_record_that_does_not_fit_the_schema_fails_the_frame() -> None:
     frame = made([record(GOOD, 0)], sender(OUTPUT, broken))
     with pytest.raises(Exception, match="probability"):
         frame.run()
+
+
+SEVERAL = Topic("t", "events.ocr", ("source_type", "asset_id", "number"), "at", None, None, "")
+_NAMES = st.sampled_from(["a", "b|", "é", "", "a|b"])
+_EVENTS = st.fixed_dictionaries(
+    {
+        "tenant_id": _NAMES,
+        "source_type": _NAMES,
+        "asset_id": _NAMES,
+        "number": st.integers(-2, 12),
+        "at": st.integers(0, 60),
+    }
+)
+
+
+@pytest.mark.skipif(load("streams.runtime._compiled") is None, reason="streams.runtime._compiled was not built")
+@given(
+    st.lists(st.tuples(_EVENTS, st.sampled_from([None, b"", b"|", b"x"]), st.integers(0, 60)), max_size=12),
+    st.booleans(),
+)
+def test_compiled_believes_what_the_plain_form_does(given: list[tuple[dict[str, Any], Any, int]], aged: bool) -> None:
+    events = [event for event, _, _ in given]
+    records = [
+        # Mostly the right key, sometimes none, cut short or with more behind it.
+        InputRecord(None if odd is None and number % 4 == 3 else SEVERAL.key_of(event)[: -1 if odd == b"x" else None]
+                    + (odd or b""), b"", time, number)
+        for number, (event, odd, time) in enumerate(given)
+    ]  # fmt: skip
+    compiled = load("streams.runtime._compiled")
+    assert compiled is not None
+    limits = (10.0, 20.0 if aged else float("inf"))
+    begin = 0
+    while begin < len(records):
+        found = []
+        for judge in (believed, compiled.believed):
+            clocks: list[int] = []
+            found.append((judge(records, events, begin, len(records), SEVERAL, *limits, 5, clocks), clocks))
+        assert found[0] == found[1]
+        begin = found[0][0][0] + 1
