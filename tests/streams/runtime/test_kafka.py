@@ -6,6 +6,7 @@ aiokafka finds here what must still be true.
 
 import asyncio
 import importlib.metadata
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import Producer
 
 from schemas.apply import BROKER_TIME
+from schemas.compiled import load
 from streams.runtime import kafka
 from streams.runtime.frame import InputRecord, Record, Row
 from tests.streams.runtime.conftest import Lab
@@ -105,7 +107,8 @@ def test_the_version_is_the_one_that_was_looked_at() -> None:
         "- consumer/subscription_state.py: position, has_valid_position, reassignment_in_progress;\n"
         "- consumer/group_coordinator.py: need_rejoin, _do_heartbeat, _do_commit_offsets;\n"
         "- record: MemoryRecords, _DefaultRecordBatchPy._buffer, ._maybe_uncompress;\n"
-        "- producer/message_accumulator.py: BatchBuilder._builder, ._relative_offset, _batch_size;\n"
+        "- producer/message_accumulator.py: BatchBuilder._builder, ._relative_offset, _batch_size, and all that "
+        "streams.runtime.kafka.Packed overrides; record/default_records.py: the format of a batch;\n"
         "- producer/sender.py: BACKOFF_OVERRIDE, and the transaction protocol version;\n"
         "then run tests/streams/runtime, `make faults` and `make bench`."
     )
@@ -302,6 +305,30 @@ async def test_a_fetch_loop_that_has_ended_is_an_error(lab: Lab) -> None:
         await asyncio.wait([source._fetcher.error_future], timeout=5)
         with pytest.raises(RuntimeError, match="fetch loop has ended"):
             await kafka.fetch(source, 0.1)
+
+
+@pytest.mark.skipif(load("streams.runtime._compiled") is None, reason="streams.runtime._compiled was not built")
+async def test_batches_are_those_of_the_client_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_790_000_000.5)
+    target = kafka.producer("localhost:9", "writer", 10_000)
+    draw = random.Random(1)
+
+    def text(size: int) -> bytes | None:
+        return None if size == 1 else draw.randbytes(size)
+
+    sizes = (0, 1, 7, 62, 63, 64, 65, 120, 300, 8_190, 9_000)
+    for many in ([draw.choice(sizes) for _ in range(4_000)], [], [0], [kafka.BATCH_BYTES, 5], [63] * 20_000):
+        written: list[Row] = [(text(draw.choice((0, 1, 5, 64))), text(size)) for size in many]
+        found, wanted = kafka.build_batches(target, written), kafka.build_slowly(target, written)
+        assert [each.record_count() for each in found] == [each.record_count() for each in wanted]
+        for one, other in zip(found, wanted, strict=True):
+            for batch in (one, other):
+                batch._set_producer_state(4711, 3, 17)
+            assert one.size() == other.size()
+            assert one._build() == other._build()
+    with pytest.raises(TypeError, match="not str"):
+        kafka.build_batches(target, [(b"a", "b")])  # type: ignore[list-item]
+    await target.stop()
 
 
 async def test_a_transaction_carries_rows_of_every_size_in_order(lab: Lab) -> None:
