@@ -12,20 +12,14 @@ from models.incidents import incident_id
 from streams.alert_desk import Desk
 from streams.alert_state import MOST_PAST, NEVER, PAST_MS, Episode, Incident, Past, Silence
 from streams.alert_time import due
+from streams.commands import Command, CommandRefused, action_of, limit_words
 from streams.incidents import confirm, members, merge, split
 
-Command = Mapping[str, Any]
 Outcome = Mapping[str, Any]
 
 SNOOZE_LIMIT_MS = 7 * DAY_MS
 SILENCE_LIMIT_MS = 30 * DAY_MS
 SILENCES_LIMIT = 100
-WORDS_LIMIT = 400
-"""Bytes of what a person may say in one command, in all its texts."""
-
-
-class CommandRefused(ValueError):
-    """A command that cannot be carried out, and what could be."""
 
 
 def obey(desk: Desk, command: Command) -> None:
@@ -103,15 +97,8 @@ def judge(desk: Desk, outcome: Outcome) -> str | None:
 
 def _checked(command: Command) -> str:
     """The action of a command that has all that it needs."""
-    action: str = command["action"]
-    if action not in NEEDS:
-        raise CommandRefused(f"action must be one of {', '.join(NEEDS)}, not {action!r}")
-    missing = [name for name in ("command_id", "by", *NEEDS[action]) if command[name] in (None, "", [])]
-    if missing:
-        raise CommandRefused(f"to {action} something needs {', '.join(missing)}")
-    words = sum(len(value.encode()) for value in command.values() if isinstance(value, str))
-    if words - len(command["fingerprint"] or "") > WORDS_LIMIT:
-        raise CommandRefused(f"at most {WORDS_LIMIT} bytes of text are kept, this command has {words}")
+    action = action_of(command, NEEDS, "something")
+    limit_words(command, command["fingerprint"] or "")
     return action
 
 

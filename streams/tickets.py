@@ -29,15 +29,14 @@ from models.tickets import (
 )
 from schemas import topics
 from schemas.codec import DecodeError
-from streams.alert_commands import WORDS_LIMIT, CommandRefused
 from streams.alert_state import Done
+from streams.commands import Command, CommandRefused, action_of, limit_words
 from streams.runtime import Agent, Due, Frame, Part, StateVersionError
 from streams.runtime.state import Values
 from streams.runtime.timers import Timers
 
 Ticket = dict[str, Any]
 Candidate = Mapping[str, Any]
-Command = Mapping[str, Any]
 Rows = list[dict[str, Any]]
 
 EVIDENCE = ("probability", "interval_low", "interval_high", "model_version", "summary")
@@ -222,17 +221,10 @@ def obey(desk: Desk, command: Command) -> None:
 
 def _checked(command: Command) -> str:
     """The action of a command that has all that it needs."""
-    action: str = command["action"]
-    if action not in ACTIONS:
-        raise CommandRefused(f"action must be one of {', '.join(ACTIONS)}, not {action[:100]!r}")
-    missing = [name for name in ("command_id", "by", "ticket_id", *NEEDS[action]) if command[name] in (None, "")]
-    if missing:
-        raise CommandRefused(f"to {action} a ticket needs {', '.join(missing)}")
+    action = action_of(command, NEEDS, "a ticket")
     if wrong := name_fault(command["by"], NAME_BYTES):
         raise CommandRefused(f"by {wrong}")
-    words = sum(len(value.encode()) for value in command.values() if isinstance(value, str))
-    if words > WORDS_LIMIT:
-        raise CommandRefused(f"at most {WORDS_LIMIT} bytes of text are kept, this command has {words}")
+    limit_words(command)
     if action == "close" and command["resolution"] not in RESOLUTIONS:
         raise CommandRefused(f"resolution must be one of {', '.join(RESOLUTIONS)}, not {command['resolution']!r}")
     return action
@@ -282,12 +274,12 @@ ACTIONS: dict[str, Callable[[Ticket, Command], tuple[str, dict[str, Any]]]] = {
 """What a command changes, beside the state: the reason of the new version and its fields."""
 
 NEEDS: dict[str, tuple[str, ...]] = {
-    "start": (),
-    "close": ("resolution",),
-    "comment": ("text",),
-    "assign": ("assignee",),
+    "start": ("ticket_id",),
+    "close": ("ticket_id", "resolution"),
+    "comment": ("ticket_id", "text"),
+    "assign": ("ticket_id", "assignee"),
 }
-"""What a command must say, beside who asks and which ticket."""
+"""What a command must say, beside who asks."""
 
 TICKETS = Agent(
     name="tickets",

@@ -39,6 +39,16 @@ class Refused:
         if len(self.examples) < MOST_EXAMPLES:
             self.examples.append(f"{place}: {why}")
 
+    @property
+    def why(self) -> str:
+        """Why there is nothing."""
+        return self.examples[0] if self.examples else "it is empty"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """As it stands in a report."""
+        return {"lines": self.count, "examples": self.examples}
+
 
 def records(path: Path, topic: Topic, refused: Refused, told: Told) -> Iterator[dict[str, Any]]:
     """The good records of a file, in its order.

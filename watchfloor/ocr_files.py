@@ -20,8 +20,7 @@ def read(events: Path, outcomes: Path, refused: Refused, told: Told) -> tuple[li
     """Readings and corrections by time; of several readings with one id the first counts. Raises FileError."""
     found = event_files.events(events, topics.EVENTS_OCR, refused, told)
     if not found:
-        why = refused.examples[0] if refused.examples else "it is empty"
-        raise FileError(f"{events} has no readings ({why})")
+        raise FileError(f"{events} has no readings ({refused.why})")
     said = list(event_files.records(outcomes, topics.OUTCOMES_OCR, refused, told))
     said.sort(key=lambda outcome: outcome["decided_at"])
     return found, said

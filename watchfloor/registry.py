@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
 
 import click
 
@@ -47,23 +49,31 @@ def open_registry(settings: Settings) -> Registry:
     return Registry(settings.model_store, Trust.read(settings.trusted_keys.expanduser()))
 
 
-def open_signer(settings: Settings, registry: Registry) -> Signer:
-    """The key that signs. Raises KeyFileError, also where the registry would refuse what it signs."""
-    signer = Signer.read(settings.signing_key.expanduser())
-    if signer.public.id not in registry.trust.keys:
-        raise KeyFileError(
-            f"the public key of {settings.signing_key} is not in {settings.trusted_keys}: whatever it signs would "
-            f"be refused here. Add this line to it, with a name at the end:\n{signer.public.line}"
-        )
-    return signer
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where versions are published, and the key that signs them."""
 
+    registry: Registry
+    signer: Signer
 
-def publish(registry: Registry, signer: Signer, manifest: Manifest, files: Mapping[str, bytes]) -> list[str]:
-    """Store a version, and see that it can be used; the names of older ones that had to go for it.
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Raises KeyFileError, also where the registry would refuse what the key signs, and StorageError."""
+        registry = open_registry(settings)
+        signer = Signer.read(settings.signing_key.expanduser())
+        if signer.public.id not in registry.trust.keys:
+            raise KeyFileError(
+                f"the public key of {settings.signing_key} is not in {settings.trusted_keys}: whatever it signs would "
+                f"be refused here. Add this line to it, with a name at the end:\n{signer.public.line}"
+            )
+        return cls(registry, signer)
 
-    Raises StorageError, VersionExists, ArtifactRefused.
-    """
-    registry.publish(manifest, files, signer)
-    # What cannot be used later is better found now.
-    READERS[manifest.place.model](registry.load(manifest.place, manifest.version))
-    return registry.prune(manifest.place)
+    def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> list[str]:
+        """Store a version, and see that it can be used; the names of older ones that had to go for it.
+
+        Raises StorageError, VersionExists, ArtifactRefused.
+        """
+        self.registry.publish(manifest, files, self.signer)
+        # What cannot be used later is better found now.
+        READERS[manifest.place.model](self.registry.load(manifest.place, manifest.version))
+        return self.registry.prune(manifest.place)

@@ -150,7 +150,7 @@ def run(
                 if not records:
                     raise
                 outcome.poison.failed(error, others_pass=others_pass(after))
-                frame = Frame(agent, partition, records, outcome.store, outcome.clock, counts, prefix)
+                frame = made(records, None, {})
                 frame.reject(records[0], type(error).__name__, str(error))
             else:
                 outcome.poison.passed(frame.given - 1 in refused)

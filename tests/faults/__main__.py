@@ -11,11 +11,13 @@ import click
 from rich.console import Console
 
 from tests.faults.cluster import Cluster
-from tests.faults.report import complaints, figures, show, write_doc, write_json
+from tests.faults.report import SEED, Figures, complaints, merge, report, show, write_doc
 from tests.faults.run import Result, run_scenario
 from tests.faults.scenarios import LONG, RELAY_SHORT, SHORT, Scenario
 
-DOC = Path(__file__).parents[2] / "docs" / "reliability.md"
+ROOT = Path(__file__).parents[2]
+DOC = ROOT / "docs" / "reliability.md"
+KEPT = ROOT / "benchmarks" / "results" / "faults.json"
 KNOWN = {scenario.name: scenario for scenario in (SHORT, RELAY_SHORT, *LONG)}
 
 
@@ -46,18 +48,28 @@ def attempt(cluster: Cluster, scenario: Scenario, seed: int) -> Result:
 
 @click.command()
 @click.option("--only", help="Names of scenarios, separated by commas; all of the long list without it.")
-@click.option("--seed", default=7, show_default=True, help="Of the load, the victims and the moments.")
+@click.option("--seed", default=SEED, show_default=True, help="Of the load, the victims and the moments.")
 @click.option("--home", type=click.Path(path_type=Path), help="Folder for data and logs; kept. Default: temporary.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON at the end.")
-@click.option("--write-json", "write_json_", type=click.Path(path_type=Path), help="Write the figures to this file.")
-@click.option("--write-doc", "write_doc_", is_flag=True, help="Write the table into docs/reliability.md.")
+@click.option(
+    "--write-json",
+    "kept",
+    type=click.Path(path_type=Path),
+    help="Put the figures into this file, in the place of those of the same scenario and seed.",
+)
+@click.option(
+    "--write-doc",
+    "write_doc_",
+    is_flag=True,
+    help=f"Write the table of that file, or of {KEPT.relative_to(ROOT)}, into docs/reliability.md.",
+)
 @click.option("--list", "listing", is_flag=True, help="Name the scenarios and stop.")
 def main(
     only: str | None,
     seed: int,
     home: Path | None,
     as_json: bool,
-    write_json_: Path | None,
+    kept: Path | None,
     write_doc_: bool,
     listing: bool,
 ) -> None:
@@ -71,7 +83,7 @@ def main(
         for scenario in KNOWN.values():
             console.print(f"{scenario.name:24} {scenario.title}")
         return
-    results: list[Result] = []
+    results: list[Figures] = []
     with (
         tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder,
         Cluster((home or Path(folder)).absolute()) as cluster,
@@ -79,19 +91,19 @@ def main(
         for scenario in chosen(only):
             console.print(f"[bold]{scenario.name}[/bold]: {scenario.title} ...")
             result = attempt(cluster, scenario, seed)
-            results.append(result)
+            results.append(result.figures())
             console.print(f"  {'exact' if result.exact else 'not exact'}, {result.seconds:.0f} s")
             for complaint in complaints(result):
                 console.print(f"  {complaint}", markup=False, highlight=False)
             # Now, and not only at the end: a run that is broken off keeps what it has shown.
-            if write_json_ is not None:
-                write_json(write_json_, results)
-            if write_doc_:
-                write_doc(DOC, results)
+            if kept is not None or write_doc_:
+                every = merge(kept or KEPT, results)
+                if write_doc_:
+                    write_doc(DOC, every)
     show(results, console)
     if as_json:
-        click.echo(json.dumps(figures(results), default=str))
-    if not all(result.exact for result in results if not result.reference):
+        click.echo(json.dumps(report(results), default=str))
+    if not all(one["exact"] for one in results if not one["reference"]):
         sys.exit(1)
 
 

@@ -1,8 +1,11 @@
-"""What the runs showed, as a table for people, JSON for scripts, and the measured part of docs/reliability.md."""
+"""What the runs showed, as a table for people, JSON for scripts, and the measured part of docs/reliability.md.
+
+All of it is made of `Result.figures`, so that what an earlier run kept is shown like what this one found.
+"""
 
 import json
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,20 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.recovery import Recovery
 from tests.faults.run import Result
 from watchfloor.embedded.jars import KAFKA_VERSION
 
+Figures = Mapping[str, Any]
+"""Of one result."""
+
+SEED = 7
+"""That of the results whose seed is not named."""
+
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-COLUMNS = ("scenario", "faults", "events", "lost", "doubled", "different", "recovery s: best / median / worst")
+COLUMNS = (
+    *("scenario", "faults", "events", "lost", "doubled", "different"),
+    *("recovery s: best / median / worst", "verdict"),
+)
 
 
 def machine() -> dict[str, str]:
@@ -32,34 +43,35 @@ def machine() -> dict[str, str]:
     }
 
 
-def row(result: Result) -> tuple[str, ...]:
-    faults = ", ".join(f"{count} x {kind}" for kind, count in result.faults.items()) or "none"
+def row(one: Figures) -> tuple[str, ...]:
+    title = one["title"] if one["seed"] == SEED else f"{one['title']}, seed {one['seed']}"
     return (
-        result.title,
-        faults,
-        f"{result.events:,}",
-        *(f"{result.total(what):,}" for what in ("lost", "doubled", "different")),
-        "; ".join(recovery_text(one) for one in result.recovery) or "-",
+        title,
+        ", ".join(f"{count} x {kind}" for kind, count in one["faults"].items()) or "none",
+        *(f"{one[what]:,}" for what in ("events", "lost", "doubled", "different")),
+        "; ".join(recovery_text(each) for each in one["recovery"]) or "-",
+        verdict(one),
     )
 
 
-def recovery_text(one: Recovery) -> str:
-    times = [seconds for seconds in (one.best, one.median, one.worst) if seconds is not None]
-    text = " ".join([one.kind, " / ".join(f"{seconds:.1f}" for seconds in times)])
-    return f"{text}, {one.never} never" if one.never else text
+def recovery_text(one: Figures) -> str:
+    """Of the fields of a `Recovery`."""
+    times = [seconds for seconds in (one["best"], one["median"], one["worst"]) if seconds is not None]
+    text = " ".join([one["kind"], " / ".join(f"{seconds:.1f}" for seconds in times)])
+    return f"{text}, {one['never']} never" if one["never"] else text
 
 
-def show(results: Iterable[Result], console: Console) -> None:
-    table = Table(*COLUMNS, "verdict", title="Fault runs")
-    for result in results:
-        table.add_row(*row(result), verdict(result))
+def show(results: Iterable[Figures], console: Console) -> None:
+    table = Table(*COLUMNS, title="Fault runs")
+    for one in results:
+        table.add_row(*row(one))
     console.print(table)
 
 
-def verdict(result: Result) -> str:
-    if result.reference:
+def verdict(one: Figures) -> str:
+    if one["reference"]:
         return "for comparison"
-    return "exact" if result.exact else "WRONG"
+    return "exact" if one["exact"] else "WRONG"
 
 
 def complaints(result: Result) -> list[str]:
@@ -67,44 +79,50 @@ def complaints(result: Result) -> list[str]:
     return [*result.remarks, *(str(one) for one in result.verdicts if not one.exact)]
 
 
-def figures(results: Sequence[Result]) -> dict[str, Any]:
-    return {"machine": machine(), "results": [result.figures() for result in results]}
+def report(results: Sequence[Figures]) -> dict[str, Any]:
+    return {"machine": machine(), "results": results}
 
 
-def write_json(path: Path, results: Sequence[Result]) -> None:
+def merge(path: Path, results: Iterable[Figures]) -> list[Figures]:
+    """Put results into a file, each in the place of that of its scenario and seed; all that are there now."""
+    kept = json.loads(path.read_text())["results"] if path.exists() else []
+    found: dict[Any, Figures] = {(one["name"], one["seed"]): one for one in (*kept, *results)}
+    every = list(found.values())
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures(results), indent=1, default=str) + "\n")
+    path.write_text(json.dumps(report(every), indent=1, default=str) + "\n")
+    return every
 
 
-def more(result: Result) -> str:
+def more(one: Figures) -> str:
     """What else happened: whether what was to be tried was tried at all."""
     counts = {
-        "committed frames": result.frames,
-        "producers fenced": result.fenced,
-        "frames in which time alone passed": result.ticks,
-        "changes of settings obeyed, over all partitions": result.settings,
+        "committed frames": one["frames"],
+        "producers fenced": one["fenced"],
+        "frames in which time alone passed": one["ticks"],
+        "changes of settings obeyed, over all partitions": one["settings"],
     }
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
 
 
-def markdown(results: Sequence[Result]) -> str:
+def markdown(results: Sequence[Figures]) -> str:
     lines = [
-        "| " + " | ".join((*COLUMNS, "verdict")) + " |",
-        "|---" * (len(COLUMNS) + 1) + "|",
-        *("| " + " | ".join((*row(result), verdict(result))) + " |" for result in results),
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---" * len(COLUMNS) + "|",
+        *("| " + " | ".join(row(one)) + " |" for one in results),
         "",
         "Machine: " + ", ".join(f"{name} {value}" for name, value in machine().items()) + ".",
     ]
-    for result in results:
-        if result.fenced or result.settings:
-            lines += ["", f"In `{result.name}`: {more(result)}."]
-        if result.dead_letters:
-            letters = ", ".join(f"{count:,} {reason}" for reason, count in result.dead_letters.items())
-            lines += ["", f"Dead letters of `{result.name}`: {letters}."]
+    for one in results:
+        name = f"`{one['name']}`" if one["seed"] == SEED else f"`{one['name']}` (seed {one['seed']})"
+        if one["fenced"] or one["settings"]:
+            lines += ["", f"In {name}: {more(one)}."]
+        if one["dead_letters"]:
+            letters = ", ".join(f"{count:,} {reason}" for reason, count in one["dead_letters"].items())
+            lines += ["", f"Dead letters of {name}: {letters}."]
     return "\n".join(lines)
 
 
-def write_doc(path: Path, results: Sequence[Result]) -> None:
+def write_doc(path: Path, results: Sequence[Figures]) -> None:
     """Replace the measured part of the page. Raises ValueError when the page has no place for it."""
     text = path.read_text()
     if BEGIN not in text or END not in text:

@@ -1,10 +1,6 @@
 """A running instance in the hands of a test of a job: real broker, real worker, real commands."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +17,7 @@ from schemas.topics import Topic
 from streams.runtime import Control
 from streams.runtime.follower import Follower
 from tests.faults.waiting import until
+from tests.worker import serving
 from watchfloor.cli import main
 from watchfloor.commands.topics import all_wanted
 from watchfloor.log import messages
@@ -59,7 +56,7 @@ class Instance:
         return asyncio.run(read())
 
 
-AGENTS = "control,metrics,alerts"
+AGENTS = ("control", "metrics", "alerts")
 """What the jobs under test speak with; each further agent makes the start longer."""
 
 
@@ -71,15 +68,6 @@ def worker(kafka: str, prefix: str, home: Path) -> Iterator[None]:
         for name, value in names.items():
             patch.setenv(name, value)
         Cluster(kafka).apply(all_wanted(Settings()))
-        output = home / "worker.out"
-        with output.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "watchfloor", "worker", "--agents", AGENTS],
-                env=os.environ | names,
-                stdout=stream,
-                stderr=stream,
-            )
-        until(lambda: all(f"{name}[0] open" in output.read_text() for name in AGENTS.split(",")), 60, "the worker")
-        yield
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, output.read_text()[-3000:]
+        with serving(names, *AGENTS) as process:
+            until(lambda: all(process.said(f"{name}[0] open") for name in AGENTS), 60, "the worker")
+            yield

@@ -2,11 +2,7 @@
 
 import json
 import math
-import os
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -34,9 +30,11 @@ from streams.runtime.control import Control
 from streams.runtime.frame import InputRecord
 from streams.runtime.offline import Outcome, run
 from tests.faults import logs
+from tests.faults.processes import Process
 from tests.faults.waiting import until
 from tests.models.fraud.world import SITES, at, event
 from tests.streams.control import judged, rows
+from tests.worker import serving
 from watchfloor.cli import main
 
 CHAIN = ATTENDANCE_INTAKE, ATTENDANCE_DEVICES, ATTENDANCE
@@ -282,26 +280,14 @@ def environment(kafka: str, prefix: str, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    output = Path(environment["WATCHFLOOR_HOME"]) / "worker.out"
-    names = ",".join(["control", *(agent.name for agent in CHAIN)])
-    with output.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "watchfloor", "worker", "--agents", names],
-            env=os.environ | environment,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    yield process
-    alive = process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    process.wait(30)
-    assert alive, output.read_text()[-3000:]
+def worker(environment: dict[str, str]) -> Iterator[Process]:
+    with serving(environment, "control", *(agent.name for agent in CHAIN)) as process:
+        yield process
 
 
 @pytest.mark.kafka
 def test_a_worker_serves_the_features_of_the_replay(
-    world: World, environment: dict[str, str], worker: subprocess.Popen[bytes], tmp_path: Path
+    world: World, environment: dict[str, str], worker: Process, tmp_path: Path
 ) -> None:
     kafka, prefix = environment["WATCHFLOOR_KAFKA"], environment["WATCHFLOOR_PREFIX"]
     for name, records in world.references.items():
@@ -321,7 +307,7 @@ def test_a_worker_serves_the_features_of_the_replay(
         return [each for part in logs.read(kafka, prefix + topic.name) for each in part]
 
     def done() -> bool:
-        return worker.poll() is not None or len(log(topics.PREDICTIONS_FRAUD)) >= len(world.events)
+        return not worker.alive or len(log(topics.PREDICTIONS_FRAUD)) >= len(world.events)
 
     until(done, 90, "the last prediction", every=1.0)
     served = [topics.PREDICTIONS_FRAUD.codec.decode(each.value or b"") for each in log(topics.PREDICTIONS_FRAUD)]

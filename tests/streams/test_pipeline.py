@@ -1,9 +1,5 @@
 """Both agents in a real worker on a real broker say what the offline driver says, byte for byte."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +16,7 @@ from streams.runtime.offline import Outcome, run
 from tests.faults import logs
 from tests.faults.waiting import until
 from tests.streams.test_metrics import hosts, records
+from tests.worker import serving
 from watchfloor.cli import main
 
 PARTITIONS = 2
@@ -88,20 +85,8 @@ def test_a_worker_says_what_the_offline_driver_says(kafka: str, prefix: str, tmp
         heard = len(said("alerts.candidates")) == len(candidates)
         return heard and len(said("alerts")) >= len(alerts())
 
-    output = tmp_path / "worker.out"
-    with output.open("wb") as stream:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "watchfloor", "worker"],
-            env=os.environ | environment,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        until(lambda: worker.poll() is not None or finished(), 90, "the last alert", every=1.0)
-        assert worker.poll() is None, output.read_text()[-3000:]
-    finally:
-        worker.send_signal(signal.SIGTERM)
-        worker.wait(30)
+    with serving(environment) as worker:
+        until(lambda: not worker.alive or finished(), 90, "the last alert", every=1.0)
     for topic in ("predictions.anomaly", "dead-letters"):
         assert by_key(said(topic)) == by_key(expected.topic(topic)), topic
     assert sorted(said("alerts.candidates")) == sorted(expected.topic("alerts.candidates"))

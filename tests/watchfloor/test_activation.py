@@ -1,13 +1,8 @@
 """`watchfloor models activate` and its kin, with a worker on a real broker."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +19,7 @@ from models.registry import Place, Registry, Signer, Trust
 from producers.offsets import bounds
 from schemas import topics
 from schemas.apply import Cluster
+from tests.worker import serving
 from watchfloor.cli import main
 from watchfloor.commands.topics import all_wanted
 from watchfloor.settings import Settings
@@ -61,23 +57,6 @@ def environment(kafka: str, prefix: str, tmp_path_factory: pytest.TempPathFactor
         yield names
 
 
-@contextmanager
-def worker(environment: dict[str, str]) -> Iterator[Path]:
-    output = Path(environment["WATCHFLOOR_HOME"]) / "worker.out"
-    with output.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "watchfloor", "worker", "--agents", "control,metrics"],
-            env=os.environ | environment,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield output
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, output.read_text()[-3000:]
-
-
 def run(*arguments: str, code: int = 0) -> Result:
     result = CliRunner().invoke(main, ["models", *arguments])
     assert result.exit_code == code, result.output
@@ -110,7 +89,7 @@ def candidates(settings: Settings) -> list[dict[str, Any]]:
 def test_versions_come_and_go(environment: dict[str, str]) -> None:
     settings = Settings()
     assert "No trained model serves" in run("active").output
-    with worker(environment) as output:
+    with serving(environment, "control", "metrics") as worker:
         assert change("activate", MODEL, VERSIONS[0])["outcome"] == "accepted"
         assert change("activate", MODEL, "--tenant", "acme", "--from", "*")["version"] == 1
         assert served() == {"*": VERSIONS[0], "acme": VERSIONS[1]}
@@ -126,7 +105,7 @@ def test_versions_come_and_go(environment: dict[str, str]) -> None:
         assert served() == {"*": VERSIONS[0], "acme": "none"}
         change("activate", MODEL, VERSIONS[1])
         deadline = time.monotonic() + 30
-        while f"{VERSIONS[1]} is loaded" not in output.read_text() and time.monotonic() < deadline:
+        while not worker.said(f"{VERSIONS[1]} is loaded") and time.monotonic() < deadline:
             time.sleep(0.1)
 
     # While no worker runs, somebody changes what serves.
@@ -135,7 +114,7 @@ def test_versions_come_and_go(environment: dict[str, str]) -> None:
     file.write_bytes(file.read_bytes()[:-1])
     refused = run("activate", MODEL, VERSIONS[1], "--tenant", "acme", "--from", "*", "--reason", "why", code=1)
     assert "forest.npz was cut off" in refused.stderr
-    with worker(environment):
+    with serving(environment, "control", "metrics"):
         deadline = time.monotonic() + 60
         while not (told := candidates(settings)) and time.monotonic() < deadline:
             time.sleep(0.2)

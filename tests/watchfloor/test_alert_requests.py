@@ -1,11 +1,7 @@
 """`watchfloor alerts ack` and the like, answered by a real worker."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +16,7 @@ from models.tickets import ticket_id
 from schemas import topics
 from tests.streams.noc import candidate
 from tests.streams.test_tickets import fraud
+from tests.worker import serving
 from watchfloor.cli import main
 
 CPU = "acme|metric_anomaly|web-1|cpu_percent|up"
@@ -52,18 +49,8 @@ def environment(kafka: str, prefix: str, tmp_path_factory: pytest.TempPathFactor
     for opening in openings:
         producer.produce(prefix + "alerts.candidates", topics.ALERTS_CANDIDATES.codec.encode(opening), b"acme")
     assert producer.flush(30) == 0
-    with (home / "worker.out").open("wb") as stream:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "watchfloor", "worker"],
-            env=os.environ | found,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    try:
+    with serving(found):
         yield found
-    finally:
-        worker.send_signal(signal.SIGTERM)
-        worker.wait(30)
 
 
 def alerts(environment: dict[str, str], *arguments: str) -> Result:

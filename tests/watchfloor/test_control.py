@@ -1,13 +1,8 @@
 """`watchfloor control` on a real broker, with a worker and without."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from models.control import SETTINGS
 from schemas.apply import Cluster
+from tests.worker import serving
 from watchfloor.cli import main
 from watchfloor.commands.topics import all_wanted
 from watchfloor.settings import Settings
@@ -35,23 +31,6 @@ def environment(kafka: str, prefix: str, tmp_path_factory: pytest.TempPathFactor
         settings = Settings()
         Cluster(settings.kafka).apply(all_wanted(settings))
         yield names
-
-
-@contextmanager
-def worker(environment: dict[str, str]) -> Iterator[None]:
-    output = Path(environment["WATCHFLOOR_HOME"]) / "worker.out"
-    with output.open("ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "watchfloor", "worker", "--agents", "control"],
-            env=os.environ | environment,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, output.read_text()[-3000:]
 
 
 def run(*arguments: str, code: int = 0) -> Result:
@@ -76,7 +55,7 @@ def test_a_day_of_control(environment: dict[str, str]) -> None:
     queued = run(*early, "--reason", "too early", "--wait", "1", code=4)
     assert "unanswered: no worker answered command" in queued.stderr
     assert "stays queued and is judged when a worker runs the agent `control`" in queued.stderr
-    with worker(environment):
+    with serving(environment, "control"):
         # This one was sent after it, with the same expected version.
         late = told(*early, "--reason", "repeated", "--wait", "60", code=3)
         assert (late["outcome"], late["code"], late["version"]) == ("refused", "StaleVersion", 1)
@@ -172,7 +151,7 @@ def test_a_thousand_rosters_are_entered_at_once(environment: dict[str, str], tmp
         return told("load", "rosters", str(file), "--reason", "new year", "--wait", "30", code=code)
 
     run("load", "sites", str(file.with_suffix(".txt")), "--reason", "x", code=2)
-    with worker(environment):
+    with serving(environment, "control"):
         load(rosters[0])
         began = time.monotonic()
         assert load(*rosters) == {

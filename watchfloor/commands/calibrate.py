@@ -21,13 +21,13 @@ from models.registry import EVERYONE, Manifest, Place, Registry, version_at
 from sinks.labelled import Wanted, labelled
 from sinks.tables import LAST_MS
 from watchfloor.commands.alerts import Since
-from watchfloor.commands.db import ask, open_store
-from watchfloor.registry import in_words, open_registry, open_signer, publish
+from watchfloor.commands.db import QUERY_LIMIT_S, ask, open_store
+from watchfloor.commands.files import FILE
+from watchfloor.commands.train_text import AS_JSON, too_few
+from watchfloor.registry import Shelf, in_words, open_registry
 from watchfloor.serving_now import serving_now
 from watchfloor.settings import Settings
 
-TOO_FEW = 3
-QUERY_LIMIT_S = 600.0
 LABELS = {"1": 1, "0": 0, "true": 1, "false": 0, "fraud": 1, "genuine": 0}
 
 
@@ -44,13 +44,13 @@ def command() -> None:
 @click.option(
     "--csv",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="On the lines of a file instead: score (the model's own, 0 to 1), label (fraud or genuine, 1 or 0), and "
     "maybe segment.",
 )
 @click.option("--segment", help="Of the file, only the lines of this segment.")
 @click.option("--dry-run", is_flag=True, help="Calibrate and report, store nothing; needs no signing key.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@AS_JSON
 def fraud(
     tenant: str,
     version: str | None,
@@ -76,8 +76,8 @@ def fraud(
         raise click.UsageError("--segment goes with --csv")
     settings = Settings()
     with in_words():
-        registry = open_registry(settings)
-        signer = None if dry_run else open_signer(settings, registry)
+        shelf = None if dry_run else Shelf.open(settings)
+        registry = open_registry(settings) if shelf is None else shelf.registry
     manifest, model = _model(settings, registry, tenant, version, owner)
     if file is None:
         source: dict[str, Any] = {"source": "clickhouse"}
@@ -90,15 +90,14 @@ def fraud(
     try:
         made = calibrate(scores, labels)
     except TooFewCases as error:
-        click.echo(f"Error: {error}", err=True)
-        raise SystemExit(TOO_FEW) from error
+        too_few(error)
     except ValueError as error:
         raise click.ClickException(f"{file}: {error}") from error
     about = describe_calibration(made, manifest, tenant, version_at(datetime.now(UTC)), source)
     removed: list[str] = []
-    if signer is not None:
+    if shelf is not None:
         with in_words():
-            removed = publish(registry, signer, about, {ARRAYS: pack(made)})
+            removed = shelf.publish(about, {ARRAYS: pack(made)})
     told = {
         "tenant": tenant,
         "version": about.version,

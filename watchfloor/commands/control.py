@@ -28,6 +28,7 @@ from streams.runtime import Halt
 from streams.runtime.control import Control, Entry
 from streams.runtime.follower import Follower
 from watchfloor.commands.alerts import Lasting, Since
+from watchfloor.commands.files import FILE
 from watchfloor.settings import Settings
 
 REFUSED = 3
@@ -241,7 +242,7 @@ KINDS = {name.removeprefix("control."): setting for name, setting in REFERENCES.
 
 @command.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--reason", required=True, help="Why; kept in the history and the audit.")
 @click.option("--by", default=getpass.getuser, show_default="your user name", help="Who decided; kept with it.")
 @click.option(

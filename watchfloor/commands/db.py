@@ -15,6 +15,9 @@ from watchfloor.settings import Settings
 
 T = TypeVar("T")
 
+QUERY_LIMIT_S = 600.0
+"""For what reads months of rows."""
+
 
 def open_store(settings: Settings, enter: bool = False, timeout_s: float = 60.0) -> Store:
     """The database that the settings name. `enter`: statements may name its tables alone."""

@@ -14,6 +14,7 @@ from models.anomaly import DETECTORS
 from models.anomaly.explain import short
 from models.metrics import BY_NAME
 from watchfloor.chart import moment, pace, save, summary
+from watchfloor.commands.files import FILE
 from watchfloor.episodes import Episode, Quiet, Run, steps
 from watchfloor.series import Series, SeriesError, read
 
@@ -40,7 +41,7 @@ class QuietType(click.ParamType):
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--time", metavar="COLUMN", help="Column of the times; found by itself where it can be.")
 @click.option("--value", metavar="COLUMN", help="Column of the values; the first one with numbers, if not given.")
 @click.option(

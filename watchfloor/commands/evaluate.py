@@ -1,9 +1,9 @@
 """`watchfloor evaluate`: what models are worth on events of files that they have not learned from."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 from rich.console import Console
@@ -24,18 +24,13 @@ from models.fraud.evaluation import (
     together,
 )
 from models.registry import EVERYONE
-from producers.tables import FileError
 from watchfloor import attendance_files as files
 from watchfloor.commands.evaluate_audit import audit
 from watchfloor.commands.evaluate_conflict import conflict
 from watchfloor.commands.evaluate_ocr import ocr_trust
-from watchfloor.commands.evaluate_text import Moment, figure, plain, text
-from watchfloor.event_files import Refused, Told, progress, truths
-
-SHARE = 0.7
-"""Of the time, what comes before it is learned from."""
-
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+from watchfloor.commands.evaluate_text import AS_JSON, TRAIN_UNTIL, figure, plain, show_refused, span, write_scores
+from watchfloor.commands.files import FILE, reading
+from watchfloor.event_files import Refused, Told, truths
 
 
 @click.group()
@@ -54,11 +49,7 @@ command.add_command(ocr_trust)
 @click.option("--sites", type=FILE, help="As in control.sites; without it what needs a site is unknown.")
 @click.option("--calendars", type=FILE, help="As in control.calendars: weekends and own holidays.")
 @click.option("--rosters", type=FILE, help="As in control.rosters: who may work where.")
-@click.option(
-    "--train-until",
-    type=Moment(),
-    help="Models learn from what happened and was known before this time; without it, the first 70 % of the time.",
-)
+@TRAIN_UNTIL
 @click.option(
     "--truth",
     type=FILE,
@@ -76,7 +67,7 @@ command.add_command(ocr_trust)
     help="Also train a global model of this tenant's labels (* for all's), and say whom it would serve; repeatable.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn in training and audit.")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+@AS_JSON
 def fraud(
     events_file: Path,
     outcomes: Path,
@@ -96,36 +87,24 @@ def fraud(
     no records are left out, counted and quoted in the report.
     """
     refused = Refused()
-    with progress() as told:
-        try:
-            known = files.references(sites, calendars, rosters, refused, told)
-            given = files.events(events_file, refused, told)
-            said = files.verdicts(outcomes, refused, told)
-            frauds = None if truth is None else truths(truth)
-        except FileError as error:
-            raise click.ClickException(str(error)) from error
+    with reading() as told:
+        known = files.references(sites, calendars, rosters, refused, told)
+        given = files.events(events_file, refused, told)
+        said = files.verdicts(outcomes, refused, told)
+        frauds = None if truth is None else truths(truth)
         if not given:
-            raise click.ClickException(f"{events_file} has no events ({_quoted(refused)})")
-        first, last = given[0]["occurred_at"], given[-1]["occurred_at"]
-        until = first + int(SHARE * (last - first)) if train_until is None else train_until
-        if not first < until <= last:
-            raise click.BadParameter(
-                f"it must be after the first event ({text(first)}) and not after the last one ({text(last)})",
-                param_hint="--train-until",
-            )
+            raise click.ClickException(f"{events_file} has no events ({refused.why})")
+        times = span(given, train_until)
+        until = times.until
         tenants = files.cases(given, known, said, until, told, frauds)
         found = _compete(tenants, until, pool, seed, told)
-    if scores is not None:
-        with scores.open("w") as file:
-            _write(file, tenants, found, until)
+    write_scores(scores, _lines(found, until))
     result = {
         "events": len(given),
-        "first": text(first),
-        "last": text(last),
-        "train_until": text(until),
+        **times.about,
         "served": str(SERVED),
         "judged_by": "verdicts" if truth is None else "truth",
-        "refused": {"lines": refused.count, "examples": refused.examples},
+        "refused": refused.about,
         "tenants": {tenant: _report(entries, cases.later(until), seed) for tenant, (cases, entries) in found.items()},
         "all": _all(found, until),
     }
@@ -173,12 +152,12 @@ def _all(found: Found, until: int) -> dict[str, Any]:
     return {name: together(parts) for name, parts in columns.items()}
 
 
-def _write(file: IO[str], tenants: Mapping[str, Cases], found: Found, until: int) -> None:
-    for tenant, cases in tenants.items():
+def _lines(found: Found, until: int) -> Iterator[dict[str, Any]]:
+    for tenant, (cases, entries) in found.items():
         later = cases.later(until)
-        for entry in found[tenant][1]:
+        for entry in entries:
             for line in entry.lines(later):
-                file.write(json.dumps({"tenant_id": tenant, **line}) + "\n")
+                yield {"tenant_id": tenant, **line}
 
 
 def _show(result: Mapping[str, Any]) -> None:
@@ -227,9 +206,4 @@ def _show(result: Mapping[str, Any]) -> None:
         f"before {result['train_until']}, and are judged on what came later by {result['judged_by']}. FPR and HIGH: at "
         "the cut HIGH. Tickets: if auto mode were on and certified."
     )
-    if result["refused"]["lines"]:
-        click.echo(f"{result['refused']['lines']:,} lines are no records: " + "; ".join(result["refused"]["examples"]))
-
-
-def _quoted(refused: Refused) -> str:
-    return refused.examples[0] if refused.examples else "it is empty"
+    show_refused(result["refused"])

@@ -11,25 +11,16 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from models.conflict.evaluation import CONTENDERS, PRESUMED, YES, Cases, Entry, compete, judge
-from producers.tables import FileError
 from watchfloor import sync_files as files
-from watchfloor.commands.evaluate_text import Moment, figure, plain, text
-from watchfloor.event_files import Refused, progress, truths
-
-SHARE = 0.7
-"""Of the time, what comes before it is learned from."""
-
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+from watchfloor.commands.evaluate_text import AS_JSON, TRAIN_UNTIL, figure, plain, show_refused, span, write_scores
+from watchfloor.commands.files import FILE, reading
+from watchfloor.event_files import Refused, truths
 
 
 @click.command()
 @click.option("--events", "events_file", type=FILE, required=True, help="Syncs, as in events.sync.")
 @click.option("--outcomes", type=FILE, required=True, help="What came of them, as in outcomes.sync.")
-@click.option(
-    "--train-until",
-    type=Moment(),
-    help="Models learn from what happened and was known before this time; without it, the first 70 % of the time.",
-)
+@TRAIN_UNTIL
 @click.option(
     "--truth",
     type=FILE,
@@ -41,7 +32,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Write a line of JSON for each later sync and model.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn in training.")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+@AS_JSON
 def conflict(
     events_file: Path,
     outcomes: Path,
@@ -58,40 +49,28 @@ def conflict(
     and quoted in the report.
     """
     refused = Refused()
-    with progress() as told:
-        try:
-            given = files.syncs(events_file, refused, told)
-            said = files.outcomes(outcomes, refused, told)
-            conflicts = None if truth is None else truths(truth)
-        except FileError as error:
-            raise click.ClickException(str(error)) from error
+    with reading() as told:
+        given = files.syncs(events_file, refused, told)
+        said = files.outcomes(outcomes, refused, told)
+        conflicts = None if truth is None else truths(truth)
         if not given:
             raise click.ClickException(f"{events_file} has no events ({'; '.join(refused.examples) or 'it is empty'})")
-        first, last = given[0]["occurred_at"], given[-1]["occurred_at"]
-        until = first + int(SHARE * (last - first)) if train_until is None else train_until
-        if not first < until <= last:
-            raise click.BadParameter(
-                f"it must be after the first event ({text(first)}) and not after the last one ({text(last)})",
-                param_hint="--train-until",
-            )
+        times = span(given, train_until)
+        until = times.until
         cases = files.cases(given, said, until, told, conflicts)
         entries = []
         for place, contender in enumerate(CONTENDERS):
             told("training", place / len(CONTENDERS))
             entries.append(compete(cases, until, contender, seed))
     later = cases.later(until)
-    if scores is not None:
-        with scores.open("w") as file:
-            file.writelines(f"{json.dumps(line)}\n" for entry in entries for line in entry.lines(later))
+    write_scores(scores, (line for entry in entries for line in entry.lines(later)))
     result = {
         "events": len(given),
         "predictions": len(cases.ids),
-        "first": text(first),
-        "last": text(last),
-        "train_until": text(until),
+        **times.about,
         "judged_by": "outcomes" if truth is None else "truth",
         "presumed": int((later.late == PRESUMED).sum()),
-        "refused": {"lines": refused.count, "examples": refused.examples},
+        "refused": refused.about,
         "all": {str(entry.contender): judge(entry, later.late) for entry in entries},
         "tenants": _by_tenant(entries, later),
     }
@@ -140,5 +119,4 @@ def _show(result: Mapping[str, Any]) -> None:
         f"came later by {result['judged_by']}, {result['presumed']:,} of it presumed. HIGH: share at the cut HIGH or "
         "above, and how many of these conflict. Covered: groups of syncs whose conflicts fit the intervals at 90 %."
     )
-    if result["refused"]["lines"]:
-        click.echo(f"{result['refused']['lines']:,} lines are no records: " + "; ".join(result["refused"]["examples"]))
+    show_refused(result["refused"])

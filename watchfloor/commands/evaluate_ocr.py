@@ -10,14 +10,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from models.ocr.evaluation import CONFIDENCE, CONTENDERS, SERVED, compete, judge, together
-from producers.tables import FileError
 from watchfloor import ocr_files
-from watchfloor.commands.evaluate_text import Moment, figure, text
-from watchfloor.event_files import Refused, progress, truths
-
-SHARE = 0.7
-"""Of the time, what comes before it is learned from."""
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+from watchfloor.commands.evaluate_text import AS_JSON, Moment, figure, show_refused, span, write_scores
+from watchfloor.commands.files import FILE, reading
+from watchfloor.event_files import Refused, truths
 
 
 @click.command("ocr_trust")
@@ -39,7 +35,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Write a line of JSON for each later reading and score.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn in training.")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
+@AS_JSON
 def ocr_trust(
     events_file: Path,
     outcomes: Path,
@@ -56,40 +52,30 @@ def ocr_trust(
     --truth only readings that somebody judged count, which are not a fair sample.
     """
     refused = Refused()
-    with progress() as told:
-        try:
-            given, said = ocr_files.read(events_file, outcomes, refused, told)
-            wrong = None if truth is None else truths(truth)
-        except FileError as error:
-            raise click.ClickException(str(error)) from error
-        first, last = given[0]["occurred_at"], given[-1]["occurred_at"]
-        until = first + int(SHARE * (last - first)) if train_until is None else train_until
-        if not first < until <= last:
-            raise click.BadParameter(
-                f"it must be after the first reading ({text(first)}) and not after the last one ({text(last)})",
-                param_hint="--train-until",
-            )
+    with reading() as told:
+        given, said = ocr_files.read(events_file, outcomes, refused, told)
+        wrong = None if truth is None else truths(truth)
+        times = span(given, train_until, "reading")
+        until = times.until
         told("features", 0.0)
         tenants = ocr_files.measured(given, said, until, wrong)
         found = {}
         for number, (tenant, cases) in enumerate(tenants.items()):
             told("training", number / len(tenants))
             found[tenant] = cases.later(until), [compete(cases, until, each, seed) for each in CONTENDERS]
-    if scores is not None:
-        with scores.open("w") as file:
-            for tenant, (later, entries) in found.items():
-                for entry in entries:
-                    for event, score in zip(later.ids, entry.answers.raw.tolist(), strict=True):
-                        line = {"tenant_id": tenant, "event_id": event, "model": entry.contender.name, "score": score}
-                        file.write(json.dumps(line) + "\n")
+    lines = (
+        {"tenant_id": tenant, "event_id": event, "model": entry.contender.name, "score": score}
+        for tenant, (later, entries) in found.items()
+        for entry in entries
+        for event, score in zip(later.ids, entry.answers.raw.tolist(), strict=True)
+    )
+    write_scores(scores, lines)
     result = {
         "events": len(given),
-        "first": text(first),
-        "last": text(last),
-        "train_until": text(until),
+        **times.about,
         "served": SERVED.name,
         "judged_by": "corrections" if truth is None else "truth",
-        "refused": {"lines": refused.count, "examples": refused.examples},
+        "refused": refused.about,
         "tenants": {
             tenant: {entry.contender.name: judge(entry, later.late) for entry in entries}
             for tenant, (later, entries) in found.items()
@@ -130,8 +116,7 @@ def _show(result: Mapping[str, Any]) -> None:
         f"before {result['train_until']}, and are judged on what came later by {result['judged_by']}. Top: "
         "the share of wrong readings among those of the highest scores; times: beside the confidence alone."
     )
-    if result["refused"]["lines"]:
-        click.echo(f"{result['refused']['lines']:,} lines are no records: " + "; ".join(result["refused"]["examples"]))
+    show_refused(result["refused"])
 
 
 def _top(share: float | None, base: float | None) -> tuple[str, str]:

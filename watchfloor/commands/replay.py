@@ -21,6 +21,7 @@ from producers.records import epoch_ms, reader
 from producers.replay import BadLine, Change, NotAcknowledged, Replay, Summary, latest
 from producers.tables import FileError, Line, lines
 from schemas.topics import CATALOGUE, EVENTS_METRICS, Topic
+from watchfloor.commands.files import FILE
 from watchfloor.settings import Settings
 
 EVENTS = [name for name in CATALOGUE if name.startswith("events.")]
@@ -56,7 +57,7 @@ class Time(click.ParamType):
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @click.option(
     "--topic", "name", type=click.Choice(INPUTS), default=EVENTS_METRICS.name, show_default=True, help="Its topic."
 )

@@ -1,19 +1,16 @@
 """`watchfloor simulate`: made events of a domain, with a known truth."""
 
-import json
-import time
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from producers.simulator import LEVELS, Day, Scenario, Simulation
-from producers.simulator.files import FORMATS, write
+from producers.simulator import LEVELS, Scenario, Simulation
+from producers.simulator.files import write
 from producers.simulator.scenario import MOST_FRAUD
 from watchfloor.commands.simulate_ocr import ocr
 from watchfloor.commands.simulate_sync import sync
+from watchfloor.commands.simulate_text import AS_JSON, FORMAT, OUT, simulate
 
 DEFAULT = Scenario()
 
@@ -62,15 +59,9 @@ command.add_command(ocr)
     show_default=True,
     help="Share of shifts on which a supervisor gives a verdict.",
 )
-@click.option("--format", type=click.Choice(FORMATS), default="jsonl", show_default=True, help="Of the files.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder for the files.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@FORMAT
+@OUT
+@AS_JSON
 def attendance(
     tenants: int,
     people: int,
@@ -91,40 +82,8 @@ def attendance(
     the fraudulent events and their mechanism, which no model may read; simulation.json with parameters and counts.
     """
     try:
-        scenario = Scenario(tenants, people, days, _day(start), seed, fraud_rate, LEVELS[difficulty], reviewed)
+        scenario = Scenario(tenants, people, days, start.date(), seed, fraud_rate, LEVELS[difficulty], reviewed)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    terminal, began = Console(stderr=True), time.monotonic()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[events]:,} events"),
-        TimeRemainingColumn(),
-        console=terminal,
-        transient=True,
-        disable=not terminal.is_terminal,
-    ) as progress:
-        task = progress.add_task(scenario.start.isoformat(), total=days, events=0)
-
-        def told(day: Day, events: int) -> None:
-            progress.update(task, advance=1, description=day.day.isoformat(), events=events)
-
-        try:
-            about = write(Simulation(scenario), out, format, told)
-        except OSError as error:
-            raise click.ClickException(f"{out} cannot be written: {error}. Name another folder with --out") from error
-    if as_json:
-        click.echo(json.dumps(about, default=str))
-        return
-    for tenant, count in about["tenants"].items():
-        share = count["frauds"] / max(1, count["events"])
-        click.echo(
-            f"{tenant}: {count['events']:,} events, {count['frauds']:,} of them fraudulent ({share:.2%}), "
-            f"{count['outcomes']:,} verdicts"
-        )
-    click.echo(f"Written to {out} in {time.monotonic() - began:.0f} s")
-
-
-def _day(start: datetime) -> date:
-    return start.date()
+    said = "{events:,} events, {frauds:,} of them fraudulent ({share:.2%}), {outcomes:,} verdicts"
+    simulate(write, Simulation(scenario), out, format, as_json, said)

@@ -1,16 +1,14 @@
 """`watchfloor simulate ocr`: readings of meters and plates, some of them wrong."""
 
-import json
-import time
 from datetime import datetime
 from pathlib import Path
 
 import click
 
-from producers.simulator.files import FORMATS
 from producers.simulator.ocr import Scenario, Simulation
 from producers.simulator.ocr.files import write
 from producers.simulator.ocr.scenario import MOST_ERRORS
+from watchfloor.commands.simulate_text import AS_JSON, FORMAT, OUT, simulate
 
 DEFAULT = Scenario()
 
@@ -49,15 +47,9 @@ DEFAULT = Scenario()
     show_default=True,
     help="Share of all readings that are looked at by chance.",
 )
-@click.option("--format", type=click.Choice(FORMATS), default="jsonl", show_default=True, help="Of the files.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder for the files.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@FORMAT
+@OUT
+@AS_JSON
 def ocr(
     tenants: int,
     meters: int,
@@ -78,19 +70,6 @@ def ocr(
     `watchfloor replay --topic`; truth.jsonl with the wrong readings, which no model may read; simulation.json with
     parameters and counts.
     """
-    began = time.monotonic()
     scenario = Scenario(tenants, meters, gates, days, start.date(), seed, error_rate, corrected, checked)
-    try:
-        about = write(Simulation(scenario), out, format)
-    except OSError as error:
-        raise click.ClickException(f"{out} cannot be written: {error}. Name another folder with --out") from error
-    if as_json:
-        click.echo(json.dumps(about, default=str))
-        return
-    for tenant, count in about["tenants"].items():
-        share = count["wrong"] / max(1, count["events"])
-        click.echo(
-            f"{tenant}: {count['events']:,} readings, {count['wrong']:,} of them wrong ({share:.1%}), "
-            f"{count['outcomes']:,} corrections and confirmations"
-        )
-    click.echo(f"Written to {out} in {time.monotonic() - began:.0f} s")
+    said = "{events:,} readings, {wrong:,} of them wrong ({share:.1%}), {outcomes:,} corrections and confirmations"
+    simulate(write, Simulation(scenario), out, format, as_json, said)

@@ -1,16 +1,13 @@
 """`watchfloor simulate sync`: made syncs of users who edit shared entities, with known conflicts."""
 
-import json
-import time
 from datetime import datetime
 from pathlib import Path
 
 import click
 
-from producers.simulator.files import FORMATS
-from producers.simulator.sync import Day, Scenario, Simulation
+from producers.simulator.sync import Scenario, Simulation
 from producers.simulator.sync.files import write
-from watchfloor.event_files import progress
+from watchfloor.commands.simulate_text import AS_JSON, FORMAT, OUT, simulate
 
 DEFAULT = Scenario()
 SHARE = click.FloatRange(0, 1)
@@ -51,15 +48,9 @@ SHARE = click.FloatRange(0, 1)
     show_default=True,
     help="Share of outcomes that ever come, of clients that tell of both kinds.",
 )
-@click.option("--format", type=click.Choice(FORMATS), default="jsonl", show_default=True, help="Of the files.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder for the files.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@FORMAT
+@OUT
+@AS_JSON
 def sync(
     tenants: int,
     users: int,
@@ -83,25 +74,5 @@ def sync(
         scenario = Scenario(tenants, users, days, start.date(), seed, field_share, hidden, reported)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    began, done = time.monotonic(), 0
-    with progress() as told:
-
-        def tell(day: Day, events: int) -> None:
-            nonlocal done
-            done += 1
-            told(f"{day.day}: {events:,} syncs", done / (days + 1))
-
-        try:
-            about = write(Simulation(scenario), out, format, tell)
-        except OSError as error:
-            raise click.ClickException(f"{out} cannot be written: {error}. Name another folder with --out") from error
-    if as_json:
-        click.echo(json.dumps(about, default=str))
-        return
-    for tenant, count in about["tenants"].items():
-        share = count["conflicts"] / max(1, count["events"])
-        click.echo(
-            f"{tenant}: {count['events']:,} syncs, {count['conflicts']:,} of them conflict ({share:.2%}), "
-            f"{count['outcomes']:,} outcomes"
-        )
-    click.echo(f"Written to {out} in {time.monotonic() - began:.0f} s")
+    said = "{events:,} syncs, {conflicts:,} of them conflict ({share:.2%}), {outcomes:,} outcomes"
+    simulate(write, Simulation(scenario), out, format, as_json, said)

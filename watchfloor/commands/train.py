@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 import click
 from rich.console import Console
@@ -16,22 +16,22 @@ from models.anomaly.forest_artifact import describe, pack
 from models.anomaly.forest_trainer import LEAST, LONGEST_MS, MOST, TooFewSamples, train
 from models.anomaly.history import History, together
 from models.identity import TENANT
-from models.registry import Manifest, Place, Registry, Signer, version_at
+from models.registry import Manifest, Place, version_at
 from producers.replay import BadLine
 from producers.tables import FileError
 from sinks import samples
 from sinks.tables import LAST_MS
 from watchfloor import sample_files
-from watchfloor.commands.db import ask, open_store
+from watchfloor.commands.db import QUERY_LIMIT_S, ask, open_store
+from watchfloor.commands.files import FILE
 from watchfloor.commands.replay import Time
 from watchfloor.commands.train_conflict import conflict
 from watchfloor.commands.train_fraud import fraud
 from watchfloor.commands.train_ocr import ocr_trust
-from watchfloor.registry import in_words, open_registry, open_signer, publish
+from watchfloor.commands.train_text import AS_JSON, DRY_RUN, open_shelf, too_few
+from watchfloor.registry import Shelf, in_words
 from watchfloor.settings import Settings
 
-TOO_FEW = 3
-QUERY_LIMIT_S = 600.0
 SHOWN_SKIPPED = 10
 
 
@@ -60,13 +60,13 @@ def _tenant(_: click.Context, __: click.Parameter, value: str | None) -> str | N
 @click.option("--each-host", is_flag=True, help="A forest of its own for each host, instead of one for all of them.")
 @click.option(
     "--file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Samples from this file (JSONL, CSV or Parquet in the fields of events.metrics) instead of ClickHouse.",
 )
 @click.option("--until", type=Time(), help="Leave out samples after this time: ISO 8601 with a zone.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the random splits.")
-@click.option("--dry-run", is_flag=True, help="Train and report, store nothing; needs no key.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@DRY_RUN
+@AS_JSON
 def forest(
     tenant: str | None,
     hosts: tuple[str, ...],
@@ -96,13 +96,9 @@ def forest(
         )
     settings = Settings()
     tenant = tenant or settings.tenant
-    registry = signer = None
-    if not dry_run:
-        with in_words():
-            registry = open_registry(settings)
-            signer = open_signer(settings, registry)
+    shelf = open_shelf(settings, dry_run)
     about = {"source": "clickhouse" if file is None else file.name}
-    maker = _Maker(tenant, version_at(datetime.now(UTC)), seed, about, registry, signer)
+    maker = _Maker(tenant, version_at(datetime.now(UTC)), seed, about, shelf)
     with _bar() as progress:
         task = progress.add_task("Reading samples", total=None)
         if file is not None:
@@ -118,7 +114,7 @@ def forest(
     if not maker.trained and not maker.skipped:
         source = file or f"ClickHouse at {settings.clickhouse}"
         whose = f"{', '.join(hosts)} of tenant {tenant}" if hosts else f"tenant {tenant}"
-        _too_few(f"there are no samples of {whose} in {source}")
+        too_few(f"there are no samples of {whose} in {source}")
     if as_json:
         click.echo(json.dumps({"trained": maker.trained, "skipped": maker.skipped, "stored": not dry_run}))
     else:
@@ -129,7 +125,7 @@ def forest(
             where = "stored nowhere (--dry-run)" if dry_run else f"stored at {settings.model_store}"
             click.echo(f"{len(maker.trained)} trained, {where}")
     if not maker.trained:
-        _too_few(f"nothing was trained: a forest needs {LEAST:,} samples of 30 days")
+        too_few(f"nothing was trained: a forest needs {LEAST:,} samples of 30 days")
 
 
 class _Maker:
@@ -146,13 +142,12 @@ class _Maker:
         version: str,
         seed: int,
         about: dict[str, Any],
-        registry: Registry | None,
-        signer: Signer | None,
+        shelf: Shelf | None,
     ) -> None:
         self.trained: list[dict[str, Any]] = []
         self.skipped: list[dict[str, Any]] = []
         self._tenant, self._version, self._seed, self._about = tenant, version, seed, about
-        self._registry, self._signer = registry, signer
+        self._shelf = shelf
 
     def make(self, history: History, host: str) -> None:
         """Raises StorageError, VersionExists, ArtifactRefused."""
@@ -165,8 +160,8 @@ class _Maker:
         about = self._about | {"hosts": len(used.hosts), "samples": used.found}
         manifest = describe(forest, training, self._version, self._tenant, host, about)
         removed: list[str] = []
-        if self._registry is not None and self._signer is not None:
-            removed = publish(self._registry, self._signer, manifest, pack(forest))
+        if self._shelf is not None:
+            removed = self._shelf.publish(manifest, pack(forest))
         self.trained.append(_report(manifest) | {"removed": removed})
 
 
@@ -244,11 +239,6 @@ def _show_skipped(skipped: list[dict[str, Any]]) -> None:
         click.echo(f"left out: {each['host'] or 'the tenant'}: {each['reason']}", err=True)
     if len(skipped) > SHOWN_SKIPPED:
         click.echo(f"and {len(skipped) - SHOWN_SKIPPED} more: --json has all", err=True)
-
-
-def _too_few(text: str) -> Never:
-    click.echo(f"Error: {text}", err=True)
-    raise SystemExit(TOO_FEW)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`watchfloor train conflict`: a model of sync conflicts of labelled syncs."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,29 +10,35 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from models.classifiers import TooFewLabels, artifact
+from models.classifiers import TooFewLabels
 from models.conflict.advice import HELD_OUT
 from models.conflict.artifact import NAME
 from models.conflict.evaluation import KINDS, NO, PRESUMED, UNKNOWN, YES, Labels, weights
 from models.conflict.features import FEATURE_SETS, FEATURES, LARGEST
 from models.conflict.training import SPAN_MS, Result, learn
-from models.registry import EVERYONE, version_at
-from producers.tables import FileError
+from models.registry import EVERYONE
 from sinks.labelled import Wanted, tenants, told
 from sinks.tables import LAST_MS
 from streams.outcomes import TIMEOUT
-from streams.serving import FLAGS
 from watchfloor import sync_files as files
-from watchfloor.commands.control import read_control
-from watchfloor.commands.db import ask, open_store
+from watchfloor.commands.db import QUERY_LIMIT_S, ask, open_store
+from watchfloor.commands.files import FILE, reading
 from watchfloor.commands.replay import Time
-from watchfloor.event_files import Refused, progress
-from watchfloor.registry import in_words, open_registry, open_signer, publish
+from watchfloor.commands.train_text import (
+    AS_JSON,
+    DRY_RUN,
+    SEED,
+    open_shelf,
+    pooling,
+    published,
+    show,
+    tell_left_out,
+    too_few,
+)
+from watchfloor.event_files import Refused
 from watchfloor.settings import Settings
 
-TOO_FEW = 3
-QUERY_LIMIT_S = 600.0
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+CASES = "{rows:,} syncs, {positives:,} conflicts"
 
 
 class Found(NamedTuple):
@@ -52,9 +59,9 @@ class Found(NamedTuple):
 @click.option("--until", type=Time(), help="Leave out syncs and outcomes after this time: ISO 8601 with a zone.")
 @click.option("--events", "events_file", type=FILE, help="Syncs of a file instead of ClickHouse; with --outcomes.")
 @click.option("--outcomes", type=FILE, help="What came of them, as in outcomes.sync.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of what is drawn.")
-@click.option("--dry-run", is_flag=True, help="Train and report, store nothing; needs no key.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@SEED
+@DRY_RUN
+@AS_JSON
 def conflict(
     tenant: str | None,
     feature_set: str,
@@ -83,11 +90,7 @@ def conflict(
     if (events_file is None) != (outcomes is None):
         raise click.UsageError("--events and --outcomes come together")
     settings = Settings()
-    signer = None
-    with in_words():
-        registry = None if dry_run else open_registry(settings)
-        if registry is not None:
-            signer = open_signer(settings, registry)
+    shelf = open_shelf(settings, dry_run)
     last = until or LAST_MS
     if events_file is None or outcomes is None:
         source: dict[str, Any] = {"source": "clickhouse"}
@@ -98,32 +101,19 @@ def conflict(
     try:
         result = learn(*found, feature_set, kind, seed)
     except TooFewLabels as error:
-        click.echo(f"Error: {error}", err=True)
-        raise SystemExit(TOO_FEW) from error
-    manifest = result.manifest(tenant or EVERYONE, version_at(datetime.now(UTC)), source)
-    removed: list[str] = []
-    if registry is not None and signer is not None:
-        with in_words():
-            removed = publish(registry, signer, manifest, artifact.pack(result.scorer))
-    about = manifest.about()
-    named = {name: about[name] for name in ("model", "tenant", "version", "feature_set", "training", "metrics")}
+        too_few(error)
+    report = published(result, tenant or EVERYONE, source, shelf)
     if as_json:
-        click.echo(json.dumps(named | {"removed": removed, "stored": not dry_run}))
+        click.echo(json.dumps(report))
     else:
-        _show(named, result, None if dry_run else settings.model_store, removed)
+        show(report, "{kind} on {feature_set}", CASES, [_measured(report["metrics"], result)], settings.model_store)
 
 
 def _stored(settings: Settings, tenant: str | None, until_ms: int) -> Found:
     store = open_store(settings, timeout_s=QUERY_LIMIT_S)
-    now = int(datetime.now(UTC).timestamp() * 1000)
-    last = min(until_ms, now)
+    last = min(until_ms, int(datetime.now(UTC).timestamp() * 1000))
     since = last - SPAN_MS
-    if tenant is None:
-        control = read_control(settings)
-        known = ask(settings, lambda: tenants(store, NAME, since))
-        names = [name for name in known if control.get(FLAGS, name, "pool_data", now)]
-    else:
-        names = [tenant]
+    names = [tenant] if tenant is not None else pooling(settings, ask(settings, lambda: tenants(store, NAME, since)))
     times: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     vectors: list[NDArray[np.float64]] = [np.empty((0, len(FEATURES)))]
     labels: list[Labels] = [np.empty(0, np.int8)]
@@ -147,14 +137,10 @@ def _stored(settings: Settings, tenant: str | None, until_ms: int) -> Found:
 
 def _replayed(events: Path, outcomes: Path, tenant: str | None, until_ms: int) -> Found:
     refused = Refused()
-    with progress() as tell:
-        try:
-            given = files.syncs(events, refused, tell)
-            said = files.outcomes(outcomes, refused, tell)
-        except FileError as error:
-            raise click.ClickException(str(error)) from error
-        if refused.count:
-            click.echo(f"{refused.count:,} lines are no records and left out: {'; '.join(refused.examples)}", err=True)
+    with reading() as tell:
+        given = files.syncs(events, refused, tell)
+        said = files.outcomes(outcomes, refused, tell)
+        tell_left_out(refused)
         mine = [event for event in given if tenant in (None, event["tenant_id"]) and event["occurred_at"] <= until_ms]
         if not mine:
             raise click.ClickException(f"{events} has no events" + (f" of tenant {tenant}" if tenant else ""))
@@ -164,24 +150,10 @@ def _replayed(events: Path, outcomes: Path, tenant: str | None, until_ms: int) -
     return Found(cases.times_ms[rows], cases.vectors[rows], cases.early[rows], weights(cases.early[rows]))
 
 
-def _show(named: dict[str, Any], result: Result, store: str | None, removed: list[str]) -> None:
-    training, metrics = named["training"], named["metrics"]
-    click.echo(
-        f"{named['model']} of {named['tenant']}, {named['version']}: {training['kind']} on {named['feature_set']}"
-    )
-    for name in ("train", "calibrate"):
-        part = training[name]
-        click.echo(f"  {name:<10} {part['rows']:,} syncs, {part['positives']:,} conflicts")
-    if training["uncalibrated"]:
-        click.echo(f"  without intervals: {training['uncalibrated']}")
+def _measured(metrics: Mapping[str, Any], result: Result) -> str:
     if result.model is None or result.rule is None:
-        click.echo("  measure    the newest syncs have no conflicts, or nothing else: nothing can be said of its worth")
-    else:
-        click.echo(
-            f"  measure    {result.model['rows']:,} syncs, {result.model['positives']:,} conflicts: ROC-AUC "
-            f"{metrics['roc_auc']:.3f} (heuristic {metrics['heuristic_roc_auc']:.3f}), PR-AUC {metrics['pr_auc']:.3f}, "
-            f"HIGH {metrics['high_share']:.1%} of all"
-        )
-    if removed:
-        click.echo(f"  removed    {', '.join(removed)}: the five newest are kept")
-    click.echo(f"stored at {store}" if store else "stored nowhere (--dry-run)")
+        return "measure    the newest syncs have no conflicts, or nothing else: nothing can be said of its worth"
+    return (
+        f"measure    {CASES.format(**result.model)}: ROC-AUC {metrics['roc_auc']:.3f} (heuristic "
+        f"{metrics['heuristic_roc_auc']:.3f}), PR-AUC {metrics['pr_auc']:.3f}, HIGH {metrics['high_share']:.1%} of all"
+    )

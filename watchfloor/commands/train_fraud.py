@@ -1,7 +1,7 @@
 """`watchfloor train fraud`: a model of attendance fraud of a tenant's labelled check-ins."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,28 +10,35 @@ from typing import Any, Protocol
 import click
 import numpy as np
 
-from models.classifiers import Examples, TooFewLabels, artifact
+from models.classifiers import Examples, TooFewLabels
 from models.fraud import ladder
 from models.fraud.artifact import NAME, unpack
 from models.fraud.evaluation import UNKNOWN, Cases
 from models.fraud.features import FEATURE_SETS, FEATURES_V2, LARGEST
 from models.fraud.training import KINDS, SPAN_MS, Result, learn
-from models.registry import EVERYONE, Place, Registry, version_at
-from producers.tables import FileError
+from models.registry import EVERYONE, Place, Registry
 from sinks.labelled import Wanted, labelled, tenants
 from sinks.tables import LAST_MS
-from streams.serving import FLAGS
 from watchfloor import attendance_files as files
-from watchfloor.commands.control import read_control
-from watchfloor.commands.db import ask, open_store
+from watchfloor.commands.db import QUERY_LIMIT_S, ask, open_store
+from watchfloor.commands.files import FILE, reading
 from watchfloor.commands.replay import Time
-from watchfloor.event_files import Refused, progress
-from watchfloor.registry import in_words, open_registry, open_signer, publish
+from watchfloor.commands.train_text import (
+    AS_JSON,
+    DRY_RUN,
+    SEED,
+    open_shelf,
+    pooling,
+    published,
+    show,
+    tell_left_out,
+    too_few,
+)
+from watchfloor.event_files import Refused
+from watchfloor.registry import in_words
 from watchfloor.settings import Settings
 
-TOO_FEW = 3
-QUERY_LIMIT_S = 600.0
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+CASES = "{rows:,} cases, {positives:,} frauds"
 
 
 @click.command()
@@ -48,9 +55,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--sites", type=FILE, help="As in control.sites.")
 @click.option("--calendars", type=FILE, help="As in control.calendars.")
 @click.option("--rosters", type=FILE, help="As in control.rosters.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of what is drawn.")
-@click.option("--dry-run", is_flag=True, help="Train and report, store nothing; needs no key.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@SEED
+@DRY_RUN
+@AS_JSON
 def fraud(
     tenant: str | None,
     pool: bool,
@@ -92,11 +99,7 @@ def fraud(
     if events_file is None and (sites or calendars or rosters):
         raise click.UsageError("--sites, --calendars and --rosters go with --events")
     settings = Settings()
-    signer = None
-    with in_words():
-        registry = None if dry_run else open_registry(settings)
-        if registry is not None:
-            signer = open_signer(settings, registry)
+    shelf = open_shelf(settings, dry_run)
     last = until or LAST_MS
     if events_file is None or outcomes is None:
         source: dict[str, Any] = {"source": "clickhouse"}
@@ -104,10 +107,9 @@ def fraud(
     else:
         source = {"source": events_file.name}
         chosen = _replayed(events_file, outcomes, sites, calendars, rosters, tenant, last)
-    owner = tenant or EVERYONE
     try:
         if tenant is None:
-            names = list(pooled) or _who_pool(settings, chosen.tenants())
+            names = list(pooled) or pooling(settings, chosen.tenants())
             parts = {name: chosen.cases(name) for name in names}
             examples = ladder.pooled(parts, names)
             source["tenants"] = {name: {"rows": len(part), "positives": part.positives} for name, part in parts.items()}
@@ -115,23 +117,16 @@ def fraud(
             examples = chosen.cases(tenant)
         result = learn(examples, feature_set, kind, seed)
     except TooFewLabels as error:
-        click.echo(f"Error: {error}", err=True)
-        raise SystemExit(TOO_FEW) from error
+        too_few(error)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    if tenant is not None and registry is not None:
-        source["ladder"] = _rung(registry, result, seed).about
-    manifest = result.manifest(owner, version_at(datetime.now(UTC)), source)
-    removed: list[str] = []
-    if registry is not None and signer is not None:
-        with in_words():
-            removed = publish(registry, signer, manifest, artifact.pack(result.scorer))
-    about = manifest.about()
-    named = {name: about[name] for name in ("model", "tenant", "version", "feature_set", "training", "metrics")}
+    if tenant is not None and shelf is not None:
+        source["ladder"] = _rung(shelf.registry, result, seed).about
+    report = published(result, tenant or EVERYONE, source, shelf)
     if as_json:
-        click.echo(json.dumps(named | {"removed": removed, "stored": not dry_run}))
+        click.echo(json.dumps(report))
     else:
-        _show(named, result, None if dry_run else settings.model_store, removed)
+        show(report, "{kind} on {feature_set}", CASES, _lines(report, result), settings.model_store)
 
 
 class _Cases(Protocol):
@@ -192,23 +187,13 @@ def _replayed(
 ) -> _Cases:
     """Of all tenants, or of one."""
     refused = Refused()
-    with progress() as told:
-        try:
-            known = files.references(sites, calendars, rosters, refused, told)
-            given = [event for event in files.events(events, refused, told) if event["occurred_at"] <= until_ms]
-            said = files.verdicts(outcomes, refused, told)
-        except FileError as error:
-            raise click.ClickException(str(error)) from error
-        if refused.count:
-            click.echo(f"{refused.count:,} lines are no records and left out: {'; '.join(refused.examples)}", err=True)
+    with reading() as told:
+        known = files.references(sites, calendars, rosters, refused, told)
+        given = [event for event in files.events(events, refused, told) if event["occurred_at"] <= until_ms]
+        said = files.verdicts(outcomes, refused, told)
+        tell_left_out(refused)
         mine = [event for event in given if tenant in (None, event["tenant_id"])]
         return _Replayed(str(events), files.cases(mine, known, said, until_ms, told))
-
-
-def _who_pool(settings: Settings, names: list[str]) -> list[str]:
-    """The tenants whose labels may train the global model."""
-    control, now = read_control(settings), int(datetime.now(UTC).timestamp() * 1000)
-    return [name for name in names if control.get(FLAGS, name, "pool_data", now)]
 
 
 def _rung(registry: Registry, result: Result, seed: int) -> ladder.Rung:
@@ -224,29 +209,18 @@ def _rung(registry: Registry, result: Result, seed: int) -> ladder.Rung:
     return ladder.climb(result.scorer, shared.scorer, result.measured, until, seed)
 
 
-def _show(named: dict[str, Any], result: Result, store: str | None, removed: list[str]) -> None:
-    training, metrics = named["training"], named["metrics"]
-    click.echo(
-        f"{named['model']} of {named['tenant']}, {named['version']}: {training['kind']} on {named['feature_set']}"
-    )
-    for name in ("train", "calibrate"):
-        part = training[name]
-        click.echo(f"  {name:<10} {part['rows']:,} cases, {part['positives']:,} frauds")
-    if training["uncalibrated"]:
-        click.echo(f"  without intervals: {training['uncalibrated']}")
+def _lines(report: Mapping[str, Any], result: Result) -> Iterator[str]:
+    training, metrics = report["training"], report["metrics"]
     if result.model is None or result.rule is None:
-        click.echo("  measure    the newest cases have no frauds, or nothing else: nothing can be said of its worth")
+        yield "measure    the newest cases have no frauds, or nothing else: nothing can be said of its worth"
     else:
-        click.echo(
-            f"  measure    {result.model['rows']:,} cases, {result.model['positives']:,} frauds: PR-AUC "
-            f"{metrics['pr_auc']:.3f} (heuristic {metrics['heuristic_pr_auc']:.3f}), precision at 80 % recall "
+        yield (
+            f"measure    {CASES.format(**result.model)}: PR-AUC {metrics['pr_auc']:.3f} (heuristic "
+            f"{metrics['heuristic_pr_auc']:.3f}), precision at 80 % recall "
             f"{metrics['precision_at_80_recall']:.0%}, HIGH {metrics['high_share']:.1%} of all"
         )
     for tenant, part in training.get("tenants", {}).items():
-        click.echo(f"  of {tenant}: {part['rows']:,} cases, {part['positives']:,} frauds")
+        yield f"of {tenant}: {CASES.format(**part)}"
     if "ladder" in training:
         serves = {ladder.OWN: "this model", ladder.SHARED: "the global model"}[training["ladder"]["serves"]]
-        click.echo(f"  to serve   {serves}: {training['ladder']['why']}")
-    if removed:
-        click.echo(f"  removed    {', '.join(removed)}: the five newest are kept")
-    click.echo(f"stored at {store}" if store else "stored nowhere (--dry-run)")
+        yield f"to serve   {serves}: {training['ladder']['why']}"

@@ -1,6 +1,7 @@
 """`watchfloor train ocr_trust`: a model of trust in OCR readings of a tenant's judged ones."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,25 +9,22 @@ from typing import Any
 import click
 import numpy as np
 
-from models.classifiers import Examples, TooFewLabels, artifact
+from models.classifiers import Examples, TooFewLabels
 from models.ocr.artifact import NAME
 from models.ocr.evaluation import UNKNOWN
 from models.ocr.features import NAMES, OCR_V1
 from models.ocr.training import KINDS, SPAN_MS, learn
-from models.registry import version_at
-from producers.tables import FileError
 from sinks.labelled import Wanted, labelled
 from sinks.tables import LAST_MS
 from watchfloor import ocr_files
-from watchfloor.commands.db import ask, open_store
+from watchfloor.commands.db import QUERY_LIMIT_S, ask, open_store
+from watchfloor.commands.files import FILE, reading
 from watchfloor.commands.replay import Time
-from watchfloor.event_files import Refused, progress
-from watchfloor.registry import in_words, open_registry, open_signer, publish
+from watchfloor.commands.train_text import AS_JSON, DRY_RUN, SEED, open_shelf, published, show, tell_left_out, too_few
+from watchfloor.event_files import Refused
 from watchfloor.settings import Settings
 
-TOO_FEW = 3
-QUERY_LIMIT_S = 600.0
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+CASES = "{rows:,} readings, {positives:,} wrong"
 
 
 @click.command("ocr_trust")
@@ -35,9 +33,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--until", type=Time(), help="Leave out readings and corrections after this time: ISO 8601 with a zone.")
 @click.option("--events", "events_file", type=FILE, help="Readings of a file instead of ClickHouse; with --outcomes.")
 @click.option("--outcomes", type=FILE, help="Corrections, as in outcomes.ocr.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of what is drawn.")
-@click.option("--dry-run", is_flag=True, help="Train and report, store nothing; needs no key.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@SEED
+@DRY_RUN
+@AS_JSON
 def ocr_trust(
     tenant: str,
     kind: str,
@@ -59,11 +57,7 @@ def ocr_trust(
     if (events_file is None) != (outcomes is None):
         raise click.UsageError("--events and --outcomes come together")
     settings = Settings()
-    signer = None
-    with in_words():
-        registry = None if dry_run else open_registry(settings)
-        if registry is not None:
-            signer = open_signer(settings, registry)
+    shelf = open_shelf(settings, dry_run)
     last = until or LAST_MS
     if events_file is None or outcomes is None:
         source, examples = {"source": "clickhouse"}, _stored(settings, tenant, last)
@@ -72,19 +66,12 @@ def ocr_trust(
     try:
         result = learn(examples, kind, seed)
     except TooFewLabels as error:
-        click.echo(f"Error: {error}", err=True)
-        raise SystemExit(TOO_FEW) from error
-    manifest = result.manifest(tenant, version_at(datetime.now(UTC)), source)
-    removed: list[str] = []
-    if registry is not None and signer is not None:
-        with in_words():
-            removed = publish(registry, signer, manifest, artifact.pack(result.scorer))
-    about = manifest.about()
-    named = {name: about[name] for name in ("model", "tenant", "version", "feature_set", "training", "metrics")}
+        too_few(error)
+    report = published(result, tenant, source, shelf)
     if as_json:
-        click.echo(json.dumps(named | {"removed": removed, "stored": not dry_run}))
+        click.echo(json.dumps(report))
     else:
-        _show(named, None if dry_run else settings.model_store, removed)
+        show(report, "{kind}", CASES, [_measured(report["metrics"])], settings.model_store)
 
 
 def _stored(settings: Settings, tenant: str, until_ms: int) -> Examples:
@@ -96,13 +83,9 @@ def _stored(settings: Settings, tenant: str, until_ms: int) -> Examples:
 
 def _replayed(events: Path, outcomes: Path, tenant: str, until_ms: int) -> Examples:
     refused = Refused()
-    with progress() as told:
-        try:
-            given, said = ocr_files.read(events, outcomes, refused, told)
-        except FileError as error:
-            raise click.ClickException(str(error)) from error
-    if refused.count:
-        click.echo(f"{refused.count:,} lines are no records and left out: {'; '.join(refused.examples)}", err=True)
+    with reading() as told:
+        given, said = ocr_files.read(events, outcomes, refused, told)
+    tell_left_out(refused)
     mine = [event for event in given if event["tenant_id"] == tenant and event["occurred_at"] <= until_ms]
     if not mine:
         raise click.ClickException(f"{events} has no readings of tenant {tenant}")
@@ -111,22 +94,11 @@ def _replayed(events: Path, outcomes: Path, tenant: str, until_ms: int) -> Examp
     return Examples.of(cases.times_ms[rows], cases.vectors[rows], cases.early[rows] == 1)
 
 
-def _show(named: dict[str, Any], store: str | None, removed: list[str]) -> None:
-    training, metrics = named["training"], named["metrics"]
-    click.echo(f"{named['model']} of {named['tenant']}, {named['version']}: {training['kind']}")
-    for name in ("train", "calibrate"):
-        part = training[name]
-        click.echo(f"  {name:<10} {part['rows']:,} readings, {part['positives']:,} wrong")
-    if training["uncalibrated"]:
-        click.echo(f"  without intervals: {training['uncalibrated']}")
-    if metrics:
-        click.echo(
-            f"  measure    {metrics['rows']:,} judged readings, {metrics['positives']:,} wrong: PR-AUC "
-            f"{metrics['pr_auc']:.3f} (heuristic {metrics['heuristic_pr_auc']:.3f}); the top 10 % have "
-            f"{metrics['caught_10']:.0%} of the wrong ones (confidence alone {metrics['confidence_caught_10']:.0%})"
-        )
-    else:
-        click.echo("  measure    the newest readings are all wrong or all right: nothing can be said of its worth")
-    if removed:
-        click.echo(f"  removed    {', '.join(removed)}: the five newest are kept")
-    click.echo(f"stored at {store}" if store else "stored nowhere (--dry-run)")
+def _measured(metrics: Mapping[str, Any]) -> str:
+    if not metrics:
+        return "measure    the newest readings are all wrong or all right: nothing can be said of its worth"
+    return (
+        f"measure    {metrics['rows']:,} judged readings, {metrics['positives']:,} wrong: PR-AUC "
+        f"{metrics['pr_auc']:.3f} (heuristic {metrics['heuristic_pr_auc']:.3f}); the top 10 % have "
+        f"{metrics['caught_10']:.0%} of the wrong ones (confidence alone {metrics['confidence_caught_10']:.0%})"
+    )

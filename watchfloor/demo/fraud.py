@@ -28,7 +28,7 @@ from watchfloor.demo.portfolio import LIVE_DAYS, Portfolio, portfolio
 from watchfloor.demo.tally import count, scored, tally
 from watchfloor.demo.terminal import Terminal
 from watchfloor.demo.watch import Seen, Watch, event_ids
-from watchfloor.registry import in_words, open_registry, open_signer, publish
+from watchfloor.registry import Shelf, in_words
 from watchfloor.settings import Settings
 
 Record = dict[str, Any]
@@ -185,8 +185,7 @@ class Fraud:
     def _store(self, tenant: str, result: Result) -> Served:
         manifest = result.manifest(tenant, version_at(datetime.now(UTC)), {"source": "clickhouse"})
         with in_words():
-            registry = open_registry(self.settings)
-            publish(registry, open_signer(self.settings, registry), manifest, artifact.pack(result.scorer))
+            Shelf.open(self.settings).publish(manifest, artifact.pack(result.scorer))
         learned, figures = result.about["train"], manifest.about()["metrics"]
         why = f"a model of its own ({manifest.version}), of {learned['rows']:,} labelled check-ins, "
         why += f"{learned['positives']} of them frauds"
