@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from math import nan
 from typing import Any
 
 from models.control import DEFAULTS, STATE_LEVEL
 from models.decisions import CLEAR, DECISIONS, TICKET
 from models.fraud.artifact import NAME
 from models.fraud.audit import DRAWN, drawn
-from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.features import LARGEST
 from models.fraud.references import References
-from models.fraud.vectors import Case, People, case_of, vectors
+from models.fraud.vectors import Case, People, cases_of, vectors
 from models.identity import prediction_ids
 from schemas import topics
 from schemas.columns import Column
@@ -60,7 +58,7 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
     state, sites = frame.state, known(control)
     people = People(state.values(HEAD), state.values(DAYS), state.values(PLACES))
     keys = [record.key or b"" for record in frame.records]
-    cases = [case(key, event, sites) for key, event in zip(keys, events, strict=True)]
+    cases = cases_of(keys, events, sites)
     ids = prediction_ids(NAME, SLOT, [event["tenant_id"] for event in events], [event["event_id"] for event in events])
     table = vectors(cases, people)
     made = [b""] * len(events)
@@ -92,17 +90,6 @@ def observed(event: Event, control: Control) -> bool:
     """Whether the tenant only observes: nothing acts on the event."""
     found: bool = control.get(FLAGS, event["tenant_id"], "observe_only", event["published_at"])
     return found
-
-
-def case(key: bytes, event: Event, sites: References) -> Case:
-    """An event of attendance.enriched with its site and roster as they stood when it was published."""
-    facts = NO_DEVICE
-    if event["device_id"] is not None:
-        seconds = event["seconds_since_other_account"]
-        facts = DeviceFacts(
-            event["accounts_per_device_30d"], event["accounts_on_device_5min"], nan if seconds is None else seconds
-        )
-    return case_of(key, event, sites, event["published_at"], facts)
 
 
 def predictions(cases: Sequence[Case], ids: list[str], table: Floats, found: Answers, offset: int) -> list[bytes]:

@@ -16,11 +16,11 @@ from models.fraud import policy, rules
 from models.fraud.artifact import NAME, unpack
 from models.fraud.audit import DRAWN, drawn
 from models.fraud.references import References
-from models.fraud.vectors import People, vectors
+from models.fraud.vectors import People, cases_of, vectors
 from models.identity import prediction_id
 from models.registry import Place, Registry, Trust
 from schemas import topics
-from streams.attendance import _CLEAR, SLOT, case, predictions
+from streams.attendance import _CLEAR, SLOT, predictions
 from streams.fraud_scoring import answers
 from streams.serving import Serving
 
@@ -70,7 +70,7 @@ def score(raw, state):
         before[name] = stored = state.get(name)
         if stored is not None:
             getattr(people, name)[key] = stored.encode("latin-1")
-    one = case(key, event, SITES)
+    (one,) = cases_of([key], [event], SITES)
     table = vectors([one], people)
     found = answers(*SERVING[tenant], table)
     ids = [prediction_id(tenant, NAME, SLOT, event["event_id"])]

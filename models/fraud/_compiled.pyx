@@ -22,6 +22,7 @@ cdef extern from "Python.h":
 
 from models.attendance import CHECK_IN
 from models.fraud import person
+from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.features import FEATURES_V2
 from models.geography import EARTH_M
 
@@ -217,6 +218,35 @@ def measure(cases not None, heads, days, places, plain):
                 places[key] = PyBytes_FromStringAndSize(<const char*>one.places, one.places_count * sizeof(Place))
         row += 1
     return table
+
+
+def cases_of(keys, events, references):
+    """See `models.fraud.vectors.cases_of`."""
+    # Not at the top: the module there imports this one.
+    from models.fraud.vectors import Case
+
+    cdef dict event, sites = references.sites
+    cdef PyObject* found
+    cdef list out = []
+    cdef Py_ssize_t last
+    for key, event in zip(keys, events, strict=True):
+        tenant, site_id, time, listed = event["tenant_id"], event["site_id"], event["published_at"], event["allowed_sites"]
+        found = PyDict_GetItemWithError(sites, (tenant, site_id))
+        last = len((<object>found)[0]) - 1 if found != NULL else -1
+        if last >= 0 and time >= (<object>found)[0][last]:
+            site = (<object>found)[1][last]  # the newest, as a rule
+        else:
+            site = references.site(tenant, site_id, time)
+        allowed = references.allowed(tenant, event["person_id"], site_id, time) if listed is None else site_id in listed
+        device = NO_DEVICE
+        if event["device_id"] is not None:
+            seconds = event["seconds_since_other_account"]
+            device = tuple.__new__(
+                DeviceFacts,
+                (event["accounts_per_device_30d"], event["accounts_on_device_5min"], NAN if seconds is None else seconds),
+            )
+        out.append(tuple.__new__(Case, (key, event, site, allowed, device)))
+    return out
 
 
 cdef enum:

@@ -36,13 +36,16 @@ class References:
     Args:
         history: of the records; those of sites, calendars and rosters as in the schemas of control.sites,
             control.calendars and control.rosters.
+
+    Attributes:
+        sites: under their tenants' calendars, by tenant and site, of those that were asked for.
     """
 
-    __slots__ = ("_history", "_sites")
+    __slots__ = ("_history", "sites")
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._sites: dict[tuple[str, str], Timeline] = {}
+        self.sites: dict[tuple[str, str], Timeline] = {}
 
     @classmethod
     def of(cls, sites: Iterable[Record] = (), calendars: Iterable[Record] = (), rosters: Iterable[Record] = ()) -> Self:
@@ -64,12 +67,12 @@ class References:
 
     def site(self, tenant: str, site_id: str, time: int) -> Site | None:
         """The site under its tenant's calendar at a time, epoch milliseconds; None where it is not known."""
-        timeline = self._sites.get((tenant, site_id))
+        timeline = self.sites.get((tenant, site_id))
         if timeline is None:
             timeline = self._made(tenant, site_id)
             if timeline is NEVER:
                 return None
-            self._sites[tenant, site_id] = timeline
+            self.sites[tenant, site_id] = timeline
         found: Site | None = timeline.at(time)
         return found
 

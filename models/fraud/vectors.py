@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.fraud.device import DeviceFacts
+from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.features import FEATURES_V2, PLACE
 from models.fraud.local_time import Site
 from models.fraud.person import (
@@ -140,3 +140,28 @@ def case_of(key: bytes, event: Event, references: References, time: int, device:
     sites = event["allowed_sites"]
     allowed = references.allowed(tenant, event["person_id"], site_id, time) if sites is None else site_id in sites
     return Case(key, event, references.site(tenant, site_id, time), allowed, device)
+
+
+def cases_of(keys: Sequence[bytes], events: Sequence[Event], references: References) -> list[Case]:
+    """Events of attendance.enriched with their sites and rosters as they stood when they were published."""
+    if _COMPILED is None:
+        return plain_cases(keys, events, references)
+    found: list[Case] = _COMPILED.cases_of(keys, events, references)
+    return found
+
+
+def plain_cases(keys: Sequence[bytes], events: Sequence[Event], references: References) -> list[Case]:
+    """As `cases_of`, in plain Python."""
+    return [
+        case_of(key, event, references, event["published_at"], _device(event))
+        for key, event in zip(keys, events, strict=True)
+    ]
+
+
+def _device(event: Event) -> DeviceFacts:
+    if event["device_id"] is None:
+        return NO_DEVICE
+    seconds = event["seconds_since_other_account"]
+    return DeviceFacts(
+        event["accounts_per_device_30d"], event["accounts_on_device_5min"], math.nan if seconds is None else seconds
+    )

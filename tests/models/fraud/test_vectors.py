@@ -14,11 +14,11 @@ from models.fraud.device import NO_DEVICE, UNUSED, DeviceFacts, mark_of, observe
 from models.fraud.person import KEPT, NOBODY, pack_head, sums_before, unpack_head
 from models.fraud.references import References
 from models.fraud.replay import Replay
-from models.fraud.vectors import Case, People, case_of, plain_vectors, vectors
+from models.fraud.vectors import Case, People, case_of, cases_of, plain_cases, plain_vectors, vectors
 from producers.simulator import LEVELS, Scenario, Simulation
 from schemas import topics
 from schemas.compiled import load
-from tests.models.fraud.world import CALENDAR, SITES, at, event, references
+from tests.models.fraud.world import CALENDAR, ROSTER, SITES, at, event, references
 
 START = at("2026-03-27T00:00")
 TENANTS = "acme", "other"
@@ -47,7 +47,7 @@ def table(events: list[dict[str, Any]], batch: int = 4000) -> np.ndarray[Any, An
     return np.array([row for part in Replay(BOTH).measure(events, batch) for row in part.vectors])
 
 
-def cases_of(events: list[dict[str, Any]]) -> list[Case]:
+def made_of(events: list[dict[str, Any]]) -> list[Case]:
     key = topics.EVENTS_ATTENDANCE.key_of
     seen = DeviceFacts(2.0, 1.0, 7.5)
     return [
@@ -70,7 +70,33 @@ compiled = pytest.mark.skipif(load("models.fraud._compiled") is None, reason="mo
 @settings(max_examples=60, deadline=None)
 @given(EVENTS)
 def test_compiled_equals_plain(events: list[dict[str, Any]]) -> None:
-    assert_alike(cases_of(events))
+    assert_alike(made_of(events))
+
+
+@compiled
+@settings(max_examples=40, deadline=None)
+@given(EVENTS, st.lists(st.booleans(), min_size=60, max_size=60))
+def test_compiled_finds_the_plain_cases(events: list[dict[str, Any]], odd: list[bool]) -> None:
+    moved = [site | {"latitude": 1.0, "updated_at": START + 2 * 86_400_000} for site in SITES]
+    rosters = [ROSTER, ROSTER | {"allowed_sites": [], "updated_at": START + 86_400_000}]
+    enriched = [
+        each
+        | {
+            "published_at": each["occurred_at"],
+            "allowed_sites": ["berlin"] if strange else None,
+            "accounts_per_device_30d": None if each["device_id"] is None else 2,
+            "accounts_on_device_5min": None if each["device_id"] is None else 1,
+            "seconds_since_other_account": 7.5 if strange else None,
+        }
+        for each, strange in zip(events, odd, strict=False)
+    ]
+    keys = [topics.ATTENDANCE_ENRICHED.key_of(each) for each in enriched]
+    known = References.of([*SITES, *moved], [CALENDAR], rosters)
+    found = [
+        [(key, one, site and site.latitude, allowed, repr(device)) for key, one, site, allowed, device in cases]
+        for cases in (plain_cases(keys, enriched, known), cases_of(keys, enriched, known))
+    ]
+    assert found[0] == found[1]
 
 
 @compiled
@@ -112,7 +138,7 @@ def test_compiled_refuses_what_plain_refuses(odd: dict[str, Any]) -> None:
         for measure in (vectors, plain_vectors):
             people = People()
             try:
-                told: Any = measure(cases_of([*before, strange, event(START + 9)]), people).tobytes()
+                told: Any = measure(made_of([*before, strange, event(START + 9)]), people).tobytes()
             except (ArithmeticError, ValueError, struct.error) as error:
                 told = type(error)
             found.append((told, people))
