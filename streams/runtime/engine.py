@@ -52,6 +52,26 @@ class Following(Service):
         await self.follower.stop()
 
 
+class Engines(Service):
+    """All engines of a worker, which begin and end at the same time: each mostly waits for the broker."""
+
+    def __init__(self, engines: "list[Engine]") -> None:
+        super().__init__()
+        self.engines = engines
+
+    def on_init_dependencies(self) -> "list[Engine]":
+        return self.engines
+
+    async def on_start(self) -> None:
+        done = await asyncio.gather(*(engine.maybe_start() for engine in self.engines), return_exceptions=True)
+        for result in done:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def on_stop(self) -> None:
+        await asyncio.gather(*(engine.stop() for engine in self.engines))
+
+
 class Boot(BootStrategy):
     """Starts the engines beside the agents; Faust's own consumer, producer and tables are not used."""
 
@@ -61,7 +81,7 @@ class Boot(BootStrategy):
         self.engines: list[Engine] = []
 
     def agents(self) -> list[Any]:
-        return [*self.followings, self.app.agents, *self.engines]
+        return [*self.followings, self.app.agents, Engines(self.engines)]
 
 
 def boot(app: faust.App) -> Boot:
