@@ -4,10 +4,13 @@ Chance comes from the event alone (a hash of tenant and event id), so a replay, 
 worker draws the same ones. How likely each was drawn stands in its prediction.
 """
 
+import math
+from functools import lru_cache
+
 PROPENSITY, DRAWN = "audit_propensity", "audited"
 """In the `detail` of a prediction: the probability with which it was drawn, and 1 if it was."""
 
-_BITS = 48
+_DIGITS = 12
 
 
 def drawn(prediction_id: str, share: float) -> bool:
@@ -18,4 +21,15 @@ def drawn(prediction_id: str, share: float) -> bool:
     >>> drawn("3f2a91c0-5b1e-4b57-95ab-000000000000", 1e-9), drawn("3f2a91c0-5b1e-4b57-95ab-ffffffffffff", 0.99)
     (True, False)
     """
-    return int(prediction_id[-_BITS // 4 :], 16) < share * (1 << _BITS)
+    return prediction_id[-_DIGITS:] < bound(share)
+
+
+@lru_cache
+def bound(share: float) -> str:
+    """The last 12 digits of an id that is drawn are less.
+
+    >>> bound(0.0), bound(0.5), bound(1.0)
+    ('000000000000', '800000000000', 'g')
+    """
+    least = math.ceil(share * 16**_DIGITS)
+    return f"{least:0{_DIGITS}x}" if least < 16**_DIGITS else "g"
