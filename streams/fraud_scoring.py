@@ -162,7 +162,8 @@ def _model(served: Serving, policy: Policy, model: FraudModel, table: Floats) ->
         more["interval_low"], more["interval_high"] = low.tolist(), high.tolist()
         more["interval_width"] = (high - low).tolist()
         more["calibration_score"] = scored.calibration_score.tolist()
-        for name, codes in zip(SETS, (scored.label_sets @ (1, 2)).T.tolist(), strict=True):
+        sets = scored.label_sets.view(np.int8)
+        for name, codes in zip(SETS, (sets[:, :, 0] + 2 * sets[:, :, 1]).T.tolist(), strict=True):
             more[name] = [_LABEL_SETS[code] for code in codes]
     common = {
         "model_version": served.version,

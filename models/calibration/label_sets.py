@@ -35,7 +35,10 @@ class LabelSets:
     def of(self, scores: ArrayLike) -> NDArray[np.bool_]:
         """Whether label 0 and label 1 are in the sets of scores (rows,): (rows, 3 levels, 2 labels)."""
         values = np.asarray(scores, dtype=np.float64)[:, None]
-        return np.stack([values <= self.most, values >= self.least], axis=2)
+        found = np.empty((len(values), len(LEVELS), 2), dtype=np.bool_)
+        np.less_equal(values, self.most, out=found[:, :, 0])
+        np.greater_equal(values, self.least, out=found[:, :, 1])
+        return found
 
 
 def _least(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -69,7 +69,7 @@ class VennAbers:
     def interval(self, scores: ArrayLike) -> Interval:
         """Of scores (rows,)."""
         found = np.asarray(scores, dtype=np.float64)
-        below, upto = (np.searchsorted(self.scores, found, side=side) for side in ("left", "right"))
+        below, upto = self.scores.searchsorted(found, "left"), self.scores.searchsorted(found, "right")
         rows = np.minimum(self.low_rows[upto], self.high_rows[below])
         return Interval(self.low[upto], self.high[below], rows)
 
