@@ -64,6 +64,7 @@ def fired(watches: Iterable[Watch], off: Set[str]) -> dict[str, float]:
     return {
         f"{watch.name}/{name}": round(score, DIGITS)
         for watch in watches
-        for name, score in zip(panel.NAMES, watch.scores[1:], strict=True)
+        if max(others := watch.scores[1:]) >= FIRES
+        for name, score in zip(panel.NAMES, others, strict=True)
         if score >= FIRES and name not in off
     }

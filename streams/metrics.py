@@ -3,7 +3,8 @@
 What stands out, static limits and silence open alerts; the rest of the way is the alert agent's (streams.alerts).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
@@ -81,14 +82,6 @@ class Rules(NamedTuple):
             {name: control.get(topics.CONTROL_THRESHOLDS.name, tenant, cut, time) for name, cut in CUTS.items()},
         )
 
-    @classmethod
-    def of_event(cls, control: Control, event: Event, time: int) -> Self:
-        """Those that hold for a sample, too, in the scopes that it is in."""
-        tenant = event["tenant_id"]
-        rules = cls.of(control, tenant, time)
-        tuned = thresholds(control, tenant, event["host"], event["occurred_at"], time, rules.threshold)
-        return rules._replace(tuned=tuned) if tuned else rules
-
     def holds(self, finding: Finding) -> bool:
         """Whether the alert budget has no room for what has been found; what is CRITICAL has its own."""
         return finding.severity != "CRITICAL" and finding.score < self.cuts.get(finding.detector, 0.0)
@@ -98,13 +91,50 @@ class Rules(NamedTuple):
         return [each for each in candidates if each and not (self.observe_only and each["phase"] != "clear")]
 
 
+SETTINGS = (
+    (topics.CONTROL_THRESHOLDS.name, "anomaly_threshold"),
+    (topics.CONTROL_FLAGS.name, "observe_only"),
+    *((topics.CONTROL_FLAGS.name, flag) for flag in DETECTOR_FLAGS.values()),
+    *((topics.CONTROL_THRESHOLDS.name, cut) for cut in CUTS.values()),
+)
+"""All that `Rules.of` looks at."""
+
+
+class Book:
+    """The rules of a frame's samples, which are looked up once for a tenant as long as none of its settings changes."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._known: dict[str, tuple[Sequence[int], dict[int, Rules]]] = {}
+
+    def of(self, tenant: str, time: int) -> Rules:
+        """As `Rules.of`."""
+        found = self._known.get(tenant)
+        if found is None:
+            found = self._known[tenant] = self._control.edges(SETTINGS, tenant), {}
+        edges, spans = found
+        span = bisect_right(edges, time)
+        rules = spans.get(span)
+        if rules is None:
+            rules = spans[span] = Rules.of(self._control, tenant, time)
+        return rules
+
+    def of_event(self, event: Event, time: int) -> Rules:
+        """Those that hold for a sample, too, in the scopes that it is in."""
+        tenant = event["tenant_id"]
+        rules = self.of(tenant, time)
+        tuned = thresholds(self._control, tenant, event["host"], event["occurred_at"], time, rules.threshold)
+        return rules._replace(tuned=tuned) if tuned else rules
+
+
 def process(frame: Frame, models: Models = NO_MODELS) -> None:
+    book = Book(frame.control)
     predictions: list[dict[str, Any]] = []
     candidates: list[dict[str, Any]] = []
     for moment in frame.timeline():
         if isinstance(moment, Due):
             host = frame.state.live(moment.key, HostState)
-            rules = Rules.of(frame.control, moment.key.decode().split("|", 1)[0], moment.deadline)
+            rules = book.of(moment.key.decode().split("|", 1)[0], moment.deadline)
             candidates += rules.allow([silence.due(frame.timers, moment, host.newest)])
             continue
         record, event = moment.record, moment.value
@@ -113,7 +143,7 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
             frame.reject(record, "InvalidEvent", wrong)
             continue
         key = topics.EVENTS_METRICS.key_of(event)
-        rules = Rules.of_event(frame.control, event, record.timestamp)
+        rules = book.of_event(event, record.timestamp)
         host = frame.state.live(key, HostState)
         seen = host.memory.meet(event["event_id"], content(event))
         if seen is Seen.CONFLICT:

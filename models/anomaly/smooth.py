@@ -4,10 +4,12 @@ from struct import pack, unpack_from
 
 from models.anomaly.pace import FAST_S
 
-WINDOWS = ((3.0, 5), (FAST_S, 3))
-"""(usual step below, samples of the running median): half of them, rounded up, must agree before the median moves."""
+FASTEST_S = 3.0
+MANY, FEW = 5, 3
+"""Samples of the running median where they usually come faster than that, and else below FAST_S: half of them, rounded
+up, must agree before the median moves."""
 
-KEPT = max(samples for _, samples in WINDOWS)
+KEPT = MANY
 
 JITTER_SAMPLES = 60
 """Samples over which the jitter is averaged."""
@@ -50,7 +52,7 @@ class Smooth:
             del window[0]
         if step >= FAST_S:
             return value
-        size = next(samples for below, samples in WINDOWS if step < below)
+        size = MANY if step < FASTEST_S else FEW
         recent = sorted(window[-size:])
         median = recent[len(recent) // 2]
         apart = abs(value - median)

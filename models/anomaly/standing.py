@@ -206,7 +206,9 @@ class Standing(SeriesDetector):
             self._said = (value, stands, 0.0)
             return 0.0
         low, high = self._usual
-        self._today = Excess(*map(max, self._today, (stands - high, low - stands, value - high, low - value)))
+        today, seen = self._today, (stands - high, low - stands, value - high, low - value)
+        if seen[0] > today[0] or seen[1] > today[1] or seen[2] > today[2] or seen[3] > today[3]:  # as a rule none
+            self._today = Excess(*map(max, today, seen))
         times = 0.0
         if self.known:
             pair_low, pair_high = (before, value) if before < value else (value, before)
