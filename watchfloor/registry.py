@@ -12,6 +12,7 @@ from models.conflict import artifact as conflict_artifact
 from models.fraud import artifact as fraud_artifact
 from models.ocr import artifact as ocr_artifact
 from models.registry import (
+    KEEP,
     Artifact,
     ArtifactRefused,
     KeyFileError,
@@ -69,11 +70,13 @@ class Shelf:
         return cls(registry, signer)
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> list[str]:
-        """Store a version, and see that it can be used; the names of older ones that had to go for it.
+        """Store a version, and see that it can be used; the names of those older than the newest KEEP, which may go.
+
+        Whether they may, control says: what serves stays, however old it is (`watchfloor models delete --old`).
 
         Raises StorageError, VersionExists, ArtifactRefused.
         """
         self.registry.publish(manifest, files, self.signer)
         # What cannot be used later is better found now.
         READERS[manifest.place.model](self.registry.load(manifest.place, manifest.version))
-        return self.registry.prune(manifest.place)
+        return self.registry.versions(manifest.place)[:-KEEP]

@@ -220,7 +220,7 @@ def test_a_bad_line_is_named(keyed: Machine, tmp_path: Path) -> None:
     assert "bad.jsonl, line 1: cpu_percent must be 0 to 100" in done.stderr
 
 
-def test_five_versions_are_kept(keyed: Machine, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_beyond_five_are_named_and_stay(keyed: Machine, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ("train", "forest", "--tenant", "acme", "--host", "db-1", "--file", str(file))
     monkeypatch.setattr(command, "version_at", lambda _: "v20260101_060000")
     keyed.run(*arguments)
@@ -230,9 +230,9 @@ def test_five_versions_are_kept(keyed: Machine, file: Path, monkeypatch: pytest.
         later = replace(first.manifest, version=f"v2026010{day}_060000")
         keyed.registry.publish(later, first.files, Signer.read(keyed.folder / "keys" / "key.pem"))
     monkeypatch.setattr(command, "version_at", lambda _: "v20260106_060000")
-    assert keyed.told(*arguments)["trained"][0]["removed"] == ["v20260101_060000"]
+    assert keyed.told(*arguments)["trained"][0]["older"] == ["v20260101_060000"]
     listed = keyed.told("models", "list")
-    assert [row["version"] for row in listed] == [f"v2026010{day}_060000" for day in (6, 5, 4, 3, 2)]
+    assert [row["version"] for row in listed] == [f"v2026010{day}_060000" for day in (6, 5, 4, 3, 2, 1)]
     assert "has a version v20260106_060000 already" in keyed.run(*arguments, code=1).stderr
 
 

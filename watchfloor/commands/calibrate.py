@@ -94,10 +94,10 @@ def fraud(
     except ValueError as error:
         raise click.ClickException(f"{file}: {error}") from error
     about = describe_calibration(made, manifest, tenant, version_at(datetime.now(UTC)), source)
-    removed: list[str] = []
+    older: list[str] = []
     if shelf is not None:
         with in_words():
-            removed = shelf.publish(about, {ARRAYS: pack(made)})
+            older = shelf.publish(about, {ARRAYS: pack(made)})
     told = {
         "tenant": tenant,
         "version": about.version,
@@ -106,7 +106,7 @@ def fraud(
         "frauds": made.ones,
         "cuts": {"MEDIUM": made.cuts.medium, "HIGH": made.cuts.high, "CRITICAL": made.cuts.critical},
         "brier": {"raw": brier(labels, scores), "trained": _trained(model, scores, labels)},
-        "removed": removed,
+        "older": older,
         "stored": not dry_run,
     }
     click.echo(json.dumps(told) if as_json else _text(told, made, manifest))

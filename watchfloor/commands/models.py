@@ -316,8 +316,10 @@ def delete(model: str, version: str | None, old: bool, tenant: str, subject: str
         if version is not None and version in kept:
             raise click.ClickException(f"{place}, {version} stays: {kept[version]}")
         gone = [version] if version is not None else [each for each in known if each not in kept]
-        for each in gone if not dry_run else ():
-            registry.delete(place, each)
+        if old and not dry_run:
+            registry.prune(place, spare=needed)
+        elif version is not None and not dry_run:
+            registry.delete(place, version)
     if as_json:
         click.echo(json.dumps({"deleted": gone, "dry_run": dry_run}))
     else:

@@ -28,7 +28,7 @@ from watchfloor.commands.replay import Time
 from watchfloor.commands.train_conflict import conflict
 from watchfloor.commands.train_fraud import fraud
 from watchfloor.commands.train_ocr import ocr_trust
-from watchfloor.commands.train_text import AS_JSON, DRY_RUN, open_shelf, too_few
+from watchfloor.commands.train_text import AS_JSON, DRY_RUN, open_shelf, too_few, too_old
 from watchfloor.registry import Shelf, in_words
 from watchfloor.settings import Settings
 
@@ -81,8 +81,8 @@ def forest(
 
     One forest serves the host that is named, or all hosts of the tenant, which should then be of one kind; with
     --each-host every host gets its own. Of the samples the oldest 80 % train and the newest 20 % calibrate. At least
-    1,000 samples are needed; with --each-host, hosts with fewer are left out and named. The five newest versions of
-    each forest are kept.
+    1,000 samples are needed; with --each-host, hosts with fewer are left out and named. Older versions than the five
+    newest are named: `watchfloor models delete --old` deletes those that nothing needs.
 
     \b
     watchfloor train forest --tenant acme --each-host
@@ -159,10 +159,10 @@ class _Maker:
             return
         about = self._about | {"hosts": len(used.hosts), "samples": used.found}
         manifest = describe(forest, training, self._version, self._tenant, host, about)
-        removed: list[str] = []
+        older: list[str] = []
         if self._shelf is not None:
-            removed = self._shelf.publish(manifest, pack(forest))
-        self.trained.append(_report(manifest) | {"removed": removed})
+            older = self._shelf.publish(manifest, pack(forest))
+        self.trained.append(_report(manifest) | {"older": older})
 
 
 def _report(manifest: Manifest) -> dict[str, Any]:
@@ -230,8 +230,8 @@ def _show(report: dict[str, Any]) -> None:
         if metrics[f"score_at_{p}"] < 1
     ]
     click.echo(f"  p-value   {', '.join(scores)}; the least is {metrics['least_p']:.2g}")
-    if report["removed"]:
-        click.echo(f"  removed   {', '.join(report['removed'])}: the five newest are kept")
+    if report["older"]:
+        click.echo(f"  older     {too_old(report)}")
 
 
 def _show_skipped(skipped: list[dict[str, Any]]) -> None:

@@ -57,13 +57,18 @@ def tell_left_out(refused: Refused) -> None:
 def published(result: Result, owner: str, source: Mapping[str, Any], shelf: Shelf | None) -> dict[str, Any]:
     """The report of a model, as a version of its owner's that is stored now if there is a shelf."""
     manifest = result.manifest(owner, version_at(datetime.now(UTC)), source)
-    removed: list[str] = []
+    older: list[str] = []
     if shelf is not None:
         with in_words():
-            removed = shelf.publish(manifest, artifact.pack(result.scorer))
+            older = shelf.publish(manifest, artifact.pack(result.scorer))
     about = manifest.about()
     named = {name: about[name] for name in ("model", "tenant", "version", "feature_set", "training", "metrics")}
-    return named | {"removed": removed, "stored": shelf is not None}
+    return named | {"older": older, "stored": shelf is not None}
+
+
+def too_old(report: Mapping[str, Any]) -> str:
+    """Of which versions are beyond the five newest, in words."""
+    return f"{', '.join(report['older'])}: `watchfloor models delete --old` deletes what nothing needs any more"
 
 
 def show(report: Mapping[str, Any], what: str, cases: str, lines: Iterable[str], store: str) -> None:
@@ -84,6 +89,6 @@ def show(report: Mapping[str, Any], what: str, cases: str, lines: Iterable[str],
         click.echo(f"  without intervals: {training['uncalibrated']}")
     for line in lines:
         click.echo(f"  {line}")
-    if report["removed"]:
-        click.echo(f"  removed    {', '.join(report['removed'])}: the five newest are kept")
+    if report["older"]:
+        click.echo(f"  older      {too_old(report)}")
     click.echo(f"stored at {store}" if report["stored"] else "stored nowhere (--dry-run)")
