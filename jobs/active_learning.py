@@ -12,15 +12,12 @@ from typing import Any
 
 from models.ocr.labeling import task_id
 from models.ocr.selection import QUOTAS, Candidate, Pick, select
-from schemas.topics import DAY_MS
 from sinks import labeling
+from sinks.labeling import SPAN_MS
 from sinks.store import Store
 
 BY = "job:active-learning"
 """Who opens the tasks."""
-
-SPAN_MS = 7 * DAY_MS
-"""A batch asks for readings of the week before its day: they can be corrected for another week."""
 
 
 @dataclass(frozen=True, slots=True)

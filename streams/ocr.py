@@ -30,6 +30,7 @@ from models.ocr.assets import (
 from models.ocr.device import Device, unpack_device
 from models.ocr.features import NAMES, OCR_V1
 from models.ocr.gate import Gate
+from models.ocr.labeling import IMPLAUSIBLE
 from models.ocr.meter import Meter, unpack_meter
 from models.ocr.redaction import NO_KEYS, Keys
 from models.readings import CORRECTABLE_DAYS, RIGHT, UNSURE, VEHICLE, WRONG, event_fault, outcome_fault
@@ -239,10 +240,10 @@ def task(event: Event, text: Text) -> Event:
     names = ("tenant_id", "event_id", "source_type", "asset_id", "source_id", "occurred_at", "image_uri")
     return {
         **{name: event[name] for name in names},
-        "task_id": derived_id(event["tenant_id"], "implausible", event["event_id"]),
+        "task_id": derived_id(event["tenant_id"], IMPLAUSIBLE, event["event_id"]),
         "seq": 1,
         "state": "open",
-        "reason": "implausible",
+        "reason": IMPLAUSIBLE,
         "text": text.kept.text,
         "updated_at": event["occurred_at"],
         "by": "system",

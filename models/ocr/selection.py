@@ -90,7 +90,7 @@ def select(readings: Iterable[Candidate], seed: str, quotas: Mapping[str, int] =
         seed: a name of the batch.
         quotas: by reason.
     """
-    every = sorted(readings, key=lambda one: one.event_id)
+    every = list(readings)
     lot = {one.event_id: blake2b(f"{seed}|{one.event_id}".encode(), digest_size=8).digest() for one in every}
     fresh = sorted((one for one in every if one.fresh), key=lambda one: lot[one.event_id])
     drawn, rest = fresh[: quotas[RANDOM]], fresh[quotas[RANDOM] :]

@@ -10,10 +10,8 @@ from jobs import active_learning
 from jobs.active_learning import Batch
 from producers.publish import Accepted, Publisher
 from schemas import topics
-from watchfloor.commands.db import ask, open_store
+from watchfloor.commands.db import QUERY_LIMIT_S, ask, open_store
 from watchfloor.settings import Settings
-
-QUERY_LIMIT_S = 600.0
 
 
 @click.command("active-learning")

@@ -11,7 +11,7 @@ import click
 
 from models.alerts import MoveRefused, move
 from models.evaluation.agreement import agreement
-from models.ocr.labeling import BY_PEOPLE, MOVES, PENDING, outcome_id, shown
+from models.ocr.labeling import BY_PEOPLE, MOVES, outcome_id, shown
 from models.readings import CORRECTABLE_DAYS, CORRECTION_TYPES, OCR_ERROR, UNSURE, WRONG_READING
 from producers.corrections import Refused, correction
 from producers.publish import Accepted, Publisher
@@ -38,16 +38,20 @@ def command() -> None:
 
 @command.command(name="list")
 @click.option("--tenant", help="Only this tenant's tasks.")
-@click.option("--all", "everything", is_flag=True, help="Also those that are done, or can be answered no more.")
+@click.option("--by", help="Without readings that this person judged before: a second look is for another one.")
+@click.option(
+    "--all", "everything", is_flag=True, help="All tasks: also those that are done, or too old for an answer."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for scripts.")
-def list_open(tenant: str | None, everything: bool, as_json: bool) -> None:
+def list_open(tenant: str | None, by: str | None, everything: bool, as_json: bool) -> None:
     """List the tasks that wait for an answer, the oldest reading first, as ClickHouse has them."""
-    which = "({tenant:String} = '' OR t.tenant_id = {tenant:String})"
-    if not everything:
-        states = ", ".join(f"'{state}'" for state in PENDING)
-        which += f" AND t.state IN ({states}) AND t.occurred_at > fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')"
+    settings = Settings()
+    store = open_store(settings)
     since = _now() - CORRECTABLE_DAYS * DAY_MS
-    found = _tasks(which, tenant=tenant or "", since=since)
+    found: list[Task] = ask(
+        settings,
+        lambda: labeling.tasks(store, tenant) if everything else labeling.waiting(store, tenant, since, by),
+    )
     for task in found:
         click.echo(json.dumps(shown(task), ensure_ascii=False) if as_json else _line(task))
     if not found and not as_json:
@@ -189,18 +193,11 @@ def _worded(found: Mapping[str, Any]) -> str:
     )
 
 
-def _tasks(which: str, **parameters: str | int) -> list[Task]:
-    settings = Settings()
-    store = open_store(settings)
-    return ask(settings, lambda: labeling.tasks(store, which, **parameters))
-
-
 def _find(start: str, tenant: str | None) -> Task:
     """The task whose id begins so. Raises ClickException when there is none or more than one."""
-    which = (
-        "startsWith(toString(t.task_id), {start:String}) AND ({tenant:String} = '' OR t.tenant_id = {tenant:String})"
-    )
-    found = _tasks(which, start=start.lower(), tenant=tenant or "")
+    settings = Settings()
+    store = open_store(settings)
+    found: list[Task] = ask(settings, lambda: labeling.tasks(store, tenant, start.lower()))
     if len(found) != 1:
         raise click.ClickException(
             f"no task has an id that begins with {start!r}"
