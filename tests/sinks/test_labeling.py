@@ -2,7 +2,9 @@
 
 import json
 import time
+import uuid
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from watchfloor.log import messages
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
 MIDNIGHT = int(time.time() * 1000) // DAY_MS * DAY_MS
+DAY = f"{datetime.fromtimestamp(MIDNIGHT / 1000, UTC):%Y-%m-%d}"
 MINUTE = 60_000
 COUNT, JUDGED = 90, 24
 
@@ -43,7 +46,8 @@ def listed(*arguments: str) -> list[dict[str, Any]]:
 
 
 def batch() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(asked("jobs", "run", "active-learning", "--tenant", "acme", "--json"))
+    run_it = ("jobs", "run", "active-learning", "--tenant", "acme", "--for", DAY, "--json")
+    found: dict[str, Any] = json.loads(asked(*run_it))
     (told,) = found["batches"]
     return dict(told)
 
@@ -138,3 +142,9 @@ def test_a_week(bench: Bench, clickhouse: Access, monkeypatch: pytest.MonkeyPatc
     )
     assert {row["event_id"] for row in gold} == {task["event_id"] for task in (other, *again)}
     assert WRONG not in {row["verdict"] for row in gold}
+    # What can be corrected no more cannot be answered either.
+    old = other | {"task_id": str(uuid.UUID(int=7)), "occurred_at": MIDNIGHT - 15 * DAY_MS}
+    bench.write(topics.OCR_LABELING_TASKS, [old])
+    bench.drain()
+    assert len(listed()) == 43
+    assert "it can be corrected for 14 days" in asked("label", "answer", old["task_id"], "1", code=1)

@@ -98,8 +98,8 @@ def take(start: str, tenant: str | None, by: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("text", required=False)
 @_acting
+@click.argument("text", required=False)
 @click.option(
     "--type",
     "correction_type",

@@ -57,7 +57,7 @@ def ocr_trust(
     readings are needed, 20 of them wrong. `watchfloor models activate ocr_trust` lets the version serve.
 
     People judge what strikes them, so judged readings are wrong more often than all are. Once 30 random labeling tasks
-    of these days are answered, the probabilities are made as high as they call for: docs/ocr.md, "Labeling".
+    of these days are answered, the probabilities are made as high as they call for (docs/ocr.md).
 
     Exit code 3 when there are too few cases.
     """
