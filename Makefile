@@ -33,7 +33,7 @@ bench: setup-jdk ## throughput and latency beside peers, on this machine
 faults: setup ## the long list of faults; the short one is part of make test
 	@$(PYTHON) -m tests.faults
 
-quality: setup ## detectors on public and made series and a made month; models of fraud (a quarter of an hour)
+quality: setup ## detectors on public and made series and a made month; models of fraud and OCR (20 minutes)
 	@$(PYTHON) -m benchmarks.quality
 
 lock: setup ## pin the newest versions of all dependencies in requirements.lock

@@ -12,7 +12,7 @@ import click
 import numpy as np
 from rich.progress import Progress
 
-from benchmarks import nab, quality_fraud, quality_month
+from benchmarks import nab, quality_fraud, quality_month, quality_ocr
 from benchmarks.nab import PROFILES, Scores, Stream
 from benchmarks.quality_synthetic import CASES, INCIDENTS, RATES, Outcome, Switch, judge, switch
 from benchmarks.report import Table, console, keep, show
@@ -284,11 +284,14 @@ def costs(streams: Sequence[Stream]) -> tuple[dict[str, Any], Table]:
 @click.option(
     "--seeds", type=click.IntRange(1), default=3, show_default=True, help="Made series of each kind and rate."
 )
-@click.option("--short", is_flag=True, help="Without the sensitivity table, the month and fraud; keeps no results.")
+@click.option(
+    "--short", is_flag=True, help="Without the sensitivity table, the month, fraud and OCR; keeps no results."
+)
 def main(seeds: int, short: bool) -> None:
     """Quality of the detectors: NAB, made series with planted incidents, a made month of 20 hosts; and of the models of
-    attendance fraud on three made portfolios. Takes some minutes for the detectors and a quarter of an hour for fraud;
-    `python -m benchmarks.quality_fraud` measures that alone.
+    attendance fraud on three made portfolios, and what weekly batches of labeling tasks are worth to those of OCR
+    readings. Takes some minutes for the detectors, a quarter of an hour for fraud and some minutes for OCR;
+    `python -m benchmarks.quality_fraud` and `python -m benchmarks.quality_ocr` measure these alone.
 
     NAB=DIR names a checkout of the public repository numenta/NAB (58 series, 20 MB).
     """
@@ -321,6 +324,7 @@ def main(seeds: int, short: bool) -> None:
     if folder is not None:
         keep("detectors", settings(seeds), figures, tables, DOCUMENT)
     quality_fraud.run()
+    quality_ocr.run()
 
 
 def settings(seeds: int) -> dict[str, Any]:

@@ -13,6 +13,8 @@ WRONG, RIGHT, UNSURE = VERDICTS = ("wrong", "right", "unsure")
 TEXT_CHARACTERS = 200
 URI_CHARACTERS = 2000
 LARGEST = 1e15
+CORRECTABLE_DAYS = 14
+"""So long after it came a reading may be corrected: what a weekly batch asks of the week before has a week left."""
 
 _ASSET = (("asset_id", NAME_BYTES), ("source_id", NAME_BYTES))
 

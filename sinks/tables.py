@@ -281,6 +281,8 @@ LABELING_TASKS = Table(
         updated_at time
         by word
         note text?
+        batch text?
+        propensity number?
     """),
 )
 ALERT_COLUMNS = columns("""

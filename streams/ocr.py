@@ -30,9 +30,10 @@ from models.ocr.assets import (
 from models.ocr.device import Device, unpack_device
 from models.ocr.features import NAMES, OCR_V1
 from models.ocr.gate import Gate
+from models.ocr.labeling import IMPLAUSIBLE
 from models.ocr.meter import Meter, unpack_meter
 from models.ocr.redaction import NO_KEYS, Keys
-from models.readings import RIGHT, UNSURE, VEHICLE, WRONG, event_fault, outcome_fault
+from models.readings import CORRECTABLE_DAYS, RIGHT, UNSURE, VEHICLE, WRONG, event_fault, outcome_fault
 from models.registry.activation import Post
 from schemas import topics
 from streams.repeats import hashed
@@ -43,7 +44,8 @@ from streams.serving import NO_MODELS, Models
 
 SLOT = "champion"
 REMEMBERED_MS = 7 * topics.DAY_MS
-"""So long a reading may be corrected, and its event's id is known; by the partition's clock."""
+"""So long the id of an event is known; by the partition's clock."""
+CORRECTABLE_MS = CORRECTABLE_DAYS * topics.DAY_MS
 FORMAT = 1
 HASH = 8
 FLAGS, THRESHOLDS = topics.CONTROL_FLAGS.name, topics.CONTROL_THRESHOLDS.name
@@ -131,10 +133,9 @@ def _reading(frame: Frame, moment: Moment, assets: Assets, keys: Keys, out: Out)
         if held[1] != content:
             frame.reject(record, "ConflictingEvent", f"event_id {event['event_id']!r} came before with other content")
         return
-    until = moment.clock + REMEMBERED_MS
-    frame.timers.set(key, name, until, content)
+    frame.timers.set(key, name, moment.clock + REMEMBERED_MS, content)
     remembered = Remembered.of(event, text)
-    frame.timers.set(key, _place(event["source_id"]), until, _pack(remembered))
+    frame.timers.set(key, _place(event["source_id"]), moment.clock + CORRECTABLE_MS, _pack(remembered))
     measured = measure(assets, key, event, text, rules)
     out.cases.append((event, time, measured))
     threshold = frame.control.get(THRESHOLDS, tenant, policy.CAPTURE[event["source_type"]], time)
@@ -159,7 +160,7 @@ def _outcome(frame: Frame, moment: Moment, assets: Assets, keys: Keys, out: Out)
     held = frame.timers.get(key, place)
     if held is None:
         name = f"{source} {outcome['source_id']!r} of {asset!r}"
-        frame.reject(record, "NoSuchReading", f"no reading {name} came in the last 7 days")
+        frame.reject(record, "NoSuchReading", f"no reading {name} came in the last {CORRECTABLE_DAYS} days")
         return
     until, reading = held[0], _unpack(held[1])
     by, at = outcome["corrected_by"], outcome["decided_at"]
@@ -239,14 +240,16 @@ def task(event: Event, text: Text) -> Event:
     names = ("tenant_id", "event_id", "source_type", "asset_id", "source_id", "occurred_at", "image_uri")
     return {
         **{name: event[name] for name in names},
-        "task_id": derived_id(event["tenant_id"], "implausible", event["event_id"]),
+        "task_id": derived_id(event["tenant_id"], IMPLAUSIBLE, event["event_id"]),
         "seq": 1,
         "state": "open",
-        "reason": "implausible",
+        "reason": IMPLAUSIBLE,
         "text": text.kept.text,
         "updated_at": event["occurred_at"],
         "by": "system",
         "note": "three readings in a row agree with each other, and not with what is confirmed",
+        "batch": None,
+        "propensity": None,
     }
 
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from models.readings import UNSURE, WRONG
+from models.readings import CORRECTABLE_DAYS, UNSURE, WRONG
 from schemas import topics
 from streams.outcomes import Join, Verdict
 
 SOURCE = "user_correction"
-HORIZON = timedelta(days=7)
+HORIZON = timedelta(days=CORRECTABLE_DAYS)
 """As long as a reading may be corrected, so no label is left to a job."""
 
 

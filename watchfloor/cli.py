@@ -35,6 +35,7 @@ COMMANDS = {
     "alerts": "Read alerts and act on them.",
     "incidents": "Read incidents and act on them.",
     "tickets": "Read tickets and work on them.",
+    "label": "Say what the images of OCR readings show.",
     "notify": "Tell people of alerts, by webhook and e-mail.",
     "top": "Watch throughput, lag and alerts.",
 }

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from models.ocr.assets import NO_RULES, Assets, Event, Remembered, Rules, correct, corrected, measure, text_of, verdict
 from models.ocr.redaction import NO_KEYS, Keys
+from models.readings import CORRECTABLE_DAYS
 from schemas.topics import DAY_MS, EVENTS_OCR, OUTCOMES_OCR
 
-REMEMBERED_MS = 7 * DAY_MS
-"""So long a reading may be corrected."""
+CORRECTABLE_MS = CORRECTABLE_DAYS * DAY_MS
 
 
 class Reading(NamedTuple):
@@ -36,7 +36,7 @@ def replay(
 
     Args:
         events: of events.ocr, valid, each once, by time.
-        outcomes: of outcomes.ocr, valid, by time; those without a reading of the week before are left out.
+        outcomes: of outcomes.ocr, valid, by time; those of no reading that may be corrected are left out.
     """
     assets = Assets()
     remembered: dict[tuple[bytes, str], Remembered] = {}
@@ -52,7 +52,7 @@ def replay(
             yield Reading(record, measure(assets, key, record, text, rules).row)
             continue
         reading = remembered.get(place)
-        if reading is None or time - reading.occurred_at > REMEMBERED_MS:
+        if reading is None or time - reading.occurred_at > CORRECTABLE_MS:
             continue
         was = corrected(record, rules, keys)
         said = verdict(record["source_type"], reading, was)

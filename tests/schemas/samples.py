@@ -531,6 +531,8 @@ SAMPLES["ocr.labeling-tasks"] = {
     "updated_at": 1_700_000_000_123,
     "by": "system",
     "note": "three in a row",
+    "batch": "2026-11-22",
+    "propensity": 0.25,
 }
 SAMPLES["predictions.ocr_trust"] = SAMPLES["predictions.fraud"]
 SAMPLES["labelled.ocr_trust"] = SAMPLES["labelled.fraud"]

@@ -227,6 +227,8 @@ def task(number: int, seq: int, **changes: Any) -> dict[str, Any]:
         "updated_at": NOW_MS + number + seq,
         "by": "ines" if seq > 1 else "system",
         "note": "été" if seq > 1 else None,
+        "batch": "2026-11-22" if number % 2 else None,
+        "propensity": 0.25 if number % 4 == 1 else None,
     }
     return {**base, **changes}
 

@@ -245,8 +245,8 @@ def test_the_newest_correction_holds() -> None:
     assert [each["verdict"] for each in said(outcome, topics.OCR_VERDICTS)] == ["wrong", "right"]
 
 
-def test_a_reading_may_be_corrected_for_seven_days() -> None:
-    for days, found in ((6.9, 1), (7.1, 0)):
+def test_a_reading_may_be_corrected_for_two_weeks() -> None:
+    for days, found in ((13.9, 1), (14.1, 0)):
         outcome = ran(event("e-1", "001234"), correction("e-1", "001234", NOON + int(days * DAY)))
         assert len(said(outcome, topics.OCR_VERDICTS)) == found
         assert len(letters(outcome)) == 1 - found

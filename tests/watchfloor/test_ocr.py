@@ -9,11 +9,14 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import ValidationError
 
-from models.classifiers import Scorer
+from models.classifiers import Examples, Scorer
 from models.ocr import artifact
-from models.ocr.evaluation import caught
+from models.ocr.evaluation import UNKNOWN, caught
+from models.ocr.training import Sample, learn
 from models.registry import Place, Registry, Trust
+from watchfloor import ocr_files
 from watchfloor.cli import main
+from watchfloor.event_files import Refused, truths
 from watchfloor.settings import Settings, in_words
 
 
@@ -72,6 +75,23 @@ def test_a_version_is_stored_that_scores(world: Path, tmp_path: Path, monkeypatc
     model = artifact.unpack(registry.load(Place("ocr_trust", "tenant-1"), found["version"]))
     assert isinstance(model, Scorer)
     assert model.score(np.full((2, 19), np.nan)).probability.shape == (2,)
+
+
+def test_a_fair_sample_makes_probabilities_as_high_as_they_should_be(world: Path) -> None:
+    refused = Refused()
+    events, outcomes = (world / f"{name}.ocr.jsonl" for name in ("events", "outcomes"))
+    wrong = truths(world / "truth.jsonl")
+    found = ocr_files.read(events, outcomes, refused, lambda what, share: None)
+    cases = ocr_files.measured(*found, 2**62, wrong)["tenant-1"]
+    rows = np.flatnonzero(cases.early != UNKNOWN)
+    examples = Examples.of(cases.times_ms[rows], cases.vectors[rows], cases.early[rows] == 1)
+    share = float((cases.late == 1).mean())
+    plain, fair = (learn(examples, "xgboost", 0, sample) for sample in (None, Sample(cases.vectors, share)))
+    means = [float(each.scorer.score(cases.vectors).probability.mean()) for each in (plain, fair)]
+    assert means[0] > 1.3 * share
+    assert means[1] == pytest.approx(share, abs=1e-3)
+    assert plain.about["sample"] is None
+    assert fair.about["sample"] == {"wrong": share, "rows": len(cases.vectors)}
 
 
 def test_too_few_readings(world: Path) -> None:

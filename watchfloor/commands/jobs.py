@@ -29,6 +29,7 @@ from streams.runtime.frame import InputRecord
 from watchfloor.commands.alerts import Since, versions
 from watchfloor.commands.control import UNANSWERED
 from watchfloor.commands.db import ask, open_store
+from watchfloor.commands.jobs_labeling import active_learning_
 from watchfloor.log import messages
 from watchfloor.settings import Settings
 
@@ -55,6 +56,9 @@ def list_jobs() -> None:
 @command.group()
 def run() -> None:
     """Run one job now."""
+
+
+run.add_command(active_learning_)
 
 
 def daily(job: Callable[..., None]) -> Callable[..., None]:
