@@ -141,7 +141,7 @@ def test_contributions_are_logged_or_computed(ready: Values) -> None:
     logged, computed = receipt(critical)["contributions"], receipt(low)["contributions"]
     assert (logged["source"], computed["source"]) == ("logged", "computed")
     assert logged["base"] == critical["contributions"]["base"] == computed["base"]
-    sizes = [abs(each) for each in logged["log_odds"].values()]
+    sizes = [abs(each) for each in logged["shares"].values()]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -154,7 +154,7 @@ def test_the_receipt_of_the_heuristic_needs_no_models(ready: Values, monkeypatch
     shares = found["contributions"]
     assert heuristic(features(one)) == one["probability"]
     assert shares["base"] == -4.5
-    assert all(share > 0 for share in shares["log_odds"].values())
+    assert all(share > 0 for share in shares["shares"].values())
 
 
 def test_in_words(ready: Values) -> None:
