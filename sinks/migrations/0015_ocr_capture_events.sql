@@ -12,3 +12,10 @@ INSERT INTO {database}.ocr_capture_events SELECT * FROM {database}.ocr_captures;
 CREATE OR REPLACE VIEW {database}.v_ocr_capture_events AS
 SELECT * FROM {database}.ocr_capture_events FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1;
+
+-- What these columns hold, and in which unit.
+ALTER TABLE {database}.events_ocr COMMENT COLUMN value 'The number that the text means; in the unit of the column unit.';
+
+ALTER TABLE {database}.predictions COMMENT COLUMN calibration_score 'Calibration cases that stand behind the probability; count, 0 or more.';
+
+ALTER TABLE {database}.predictions COMMENT COLUMN detail 'Further figures by name: scores of detectors by metric/detector and cuts of the risk, 0 to 1, and what a decision went by.';
