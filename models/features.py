@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+NEVER = "never"
+"""When a feature is missing that never is."""
+
 
 class Feature(NamedTuple):
     """One feature.

@@ -17,6 +17,8 @@ from schemas import topics
 from schemas.topics import Topic
 
 NAME_LIMIT = 512  # characters of an id or a field of the key
+SUBJECT = "subject"
+"""The field of a key that may be several names, joined by |: it is the last one, so the key stays unambiguous."""
 LONG = 1 << 63
 INT = 1 << 31
 
@@ -229,7 +231,7 @@ def _check_name(name: str, value: Any) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise Rejected(name, "expected Unicode text, got half of a surrogate pair") from None
-    if any(ord(character) < 32 or character == "|" for character in value):
+    if any(ord(character) < 32 or (character == "|" and name != SUBJECT) for character in value):
         raise Rejected(name, f"expected text without | and control characters, got {_shown(value)}")
 
 

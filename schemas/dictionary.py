@@ -5,9 +5,7 @@ from typing import Any
 from schemas import versions
 from schemas.topics import CATALOGUE, DAY_MS, Topic
 
-PAGE = """\
-# Data dictionary: topics
-
+HEAD = """\
 Written by `watchfloor schemas doc` from `schemas/topics.py` and `schemas/*.avsc`; change those, not this page.
 
 Values are Avro in single-object encoding: the bytes `c3 01`, the 8-byte Rabin fingerprint of the schema with the
@@ -21,10 +19,12 @@ the functions of `schemas/`. What is kept by key is compacted: the newest record
 """
 
 
-def page() -> str:
-    """The page in Markdown."""
-    rows = [f"| [{t.name}](#{_anchor(t.name)}) | {_key(t)} | {_kept(t)} | {t.doc} |\n" for t in CATALOGUE.values()]
-    return PAGE + "".join(rows) + "".join(_section(topic) for topic in CATALOGUE.values())
+def topics() -> str:
+    """All topics in Markdown, below a heading of the second level."""
+    rows = [
+        f"| [{t.name}](#{_anchor(t.name)}) | {_key(t)} | {_kept(t)} | {_cell(t.doc)} |\n" for t in CATALOGUE.values()
+    ]
+    return HEAD + "".join(rows) + "".join(_section(topic) for topic in CATALOGUE.values())
 
 
 def _section(topic: Topic) -> str:
@@ -35,7 +35,7 @@ def _section(topic: Topic) -> str:
         facts.append(f"identity `{topic.id}`")
     facts.append("Kafka timestamps by the broker" if topic.by_broker else "Kafka timestamps by the senders")
     records = "".join(_record(part) for part in _records(schema))
-    return f"\n## {topic.name}\n\n{schema['doc']}\n\n{', '.join(facts)}.\n{records}"
+    return f"\n### {topic.name}\n\n{schema['doc']}\n\n{', '.join(facts)}.\n{records}"
 
 
 def _record(schema: Any) -> str:

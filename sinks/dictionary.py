@@ -18,7 +18,8 @@ def dictionary(store: Store) -> Iterator[str]:
         {"database": store.database},
     )
     for table in tables:
-        yield f"### {table['name']}"
+        # Some tables have the names of topics, which stand on the same page.
+        yield f"### Table {table['name']}"
         yield ""
         facts = [f"sorted by `{table['sorting_key']}`"]
         if table["partition_key"]:
@@ -31,5 +32,6 @@ def dictionary(store: Store) -> Iterator[str]:
         yield "|---|---|---|"
         for column in columns:
             if column["table"] == table["name"]:
-                yield f"| {column['name']} | {column['type']} | {column['comment']} |"
+                comment = column["comment"].replace("|", "\\|")
+                yield f"| {column['name']} | {column['type']} | {comment} |"
         yield ""

@@ -5,11 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from numpy.typing import NDArray
-from urllib3.exceptions import HTTPError
 
-from sinks.store import Store, quoted, sorted_error
+from sinks.store import Store, quoted
 
 
 class Labelled(NamedTuple):
@@ -78,14 +76,6 @@ def labelled(store: Store, wanted: Wanted) -> Labelled:
     return _cases(_ask(store, wanted, _CASE, "l.event_time, l.event_id"), wanted)
 
 
-def counted(store: Store, wanted: Wanted) -> tuple[int, int, int]:
-    """How many cases there are, and the times of the first and the last; 0 without any. Raises as `labelled`."""
-    time = "toUnixTimestamp64Milli({}(l.event_time))"
-    columns = _ask(store, wanted, ("count()", time.format("min"), time.format("max")))
-    (rows,), (first,), (last,) = columns
-    return rows, first, last
-
-
 def tenants(store: Store, model: str, since_ms: int) -> list[str]:
     """The tenants that have labelled cases since an event time, epoch milliseconds. Raises as `labelled`."""
     rows = store.query(
@@ -106,7 +96,7 @@ def told(store: Store, wanted: Wanted) -> Iterator[Told]:
             yield Told(_cases(columns[:3], some), dict(zip(_TOLD, columns[3:], strict=True)))
 
 
-def _ask(store: Store, wanted: Wanted, fields: Sequence[str], order: str = "tuple()") -> list[Any]:
+def _ask(store: Store, wanted: Wanted, fields: Sequence[str], order: str) -> list[Any]:
     """Columns of the joined rows; none without rows."""
     name = quoted(store.database)
     unadvised = " AND p.advice IS NULL" if wanted.unadvised else ""
@@ -121,11 +111,7 @@ def _ask(store: Store, wanted: Wanted, fields: Sequence[str], order: str = "tupl
         "AND l.decided_at <= fromUnixTimestamp64Milli({known_ms:Int64}, 'UTC') "
         f"ORDER BY {order}"
     )
-    try:
-        found = store.client().query(statement, parameters=asdict(wanted), column_oriented=True)
-        return list(found.result_columns)
-    except (ClickHouseError, HTTPError, OSError) as error:
-        raise sorted_error(error) from error
+    return store.columns(statement, asdict(wanted))
 
 
 def _cases(columns: Sequence[Any], wanted: Wanted) -> Labelled:

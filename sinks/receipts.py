@@ -1,15 +1,16 @@
 """What the database knows about one prediction."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sinks import queries
 from sinks.store import Store, quoted
-from sinks.tables import CONTROL_AUDIT, EVENTS_ATTENDANCE, LABELLED_PREDICTIONS, PREDICTIONS
+from sinks.tables import CONTROL_AUDIT, LABELLED_PREDICTIONS, PREDICTIONS, Table
 
 Row = dict[str, Any]
 
 DAY_MS = 86_400_000
-PERSON_DAYS, PERSON_ROWS = 90, 200
+SUBJECT_DAYS, SUBJECT_ROWS = 90, 200
 TENANT_DAYS, TENANT_ROWS = 30, 2000
 
 _KEY = (
@@ -45,18 +46,27 @@ def predictions(store: Store, start: str, tenant: str | None) -> list[Row]:
     return found
 
 
-def event(store: Store, prediction: Row) -> Row | None:
-    """The check-in that was scored, as it was; None where it is not stored. Raises as `predictions`."""
+def event(store: Store, prediction: Row, table: Table, subject: Sequence[str]) -> Row | None:
+    """The event that was scored, as it was; None where it is not stored.
+
+    Args:
+        table: where such events are stored.
+        subject: its columns that the prediction's subject names, in the order in which "|" joins them.
+    Raises:
+        as `predictions`.
+    """
+    parts = prediction["subject"].split("|", len(subject) - 1)
     found = queries.records(
         store,
-        EVENTS_ATTENDANCE,
-        "t.tenant_id = {tenant:String} AND t.person_id = {person:String} AND t.event_id = {event:String} "
-        "AND t.occurred_at = fromUnixTimestamp64Milli({time:Int64}, 'UTC')",
+        table,
+        "t.tenant_id = {tenant:String} AND t.event_id = {event:String} "
+        "AND t.occurred_at = fromUnixTimestamp64Milli({time:Int64}, 'UTC')"
+        + "".join(f" AND t.{column} = {{{column}:String}}" for column in subject),
         "t.event_id",
         tenant=prediction["tenant_id"],
-        person=prediction["subject"],
         event=prediction["event_id"],
         time=prediction["event_time"],
+        **dict(zip(subject, parts, strict=True)),
     )
     return found[0] if found else None
 
@@ -96,27 +106,28 @@ def activation(store: Store, prediction: Row, setting: str, value: str) -> Row |
     return found[0] if found else None
 
 
-def cleared_before(store: Store, prediction: Row, same: int, of_person: bool) -> list[list[float | None]]:
-    """Features of the champion's earlier predictions that were cleared, to say what is usual.
+def cleared_before(store: Store, prediction: Row, same: int | None, of_subject: bool) -> list[list[float | None]]:
+    """Features of the champion's earlier predictions that were cleared and not HIGH, to say what is usual.
 
-    Of the person the newest PERSON_ROWS of PERSON_DAYS, else TENANT_ROWS of the tenant's TENANT_DAYS, chosen by id.
+    Of the subject the newest SUBJECT_ROWS of SUBJECT_DAYS, else TENANT_ROWS of the tenant's TENANT_DAYS, chosen by id.
 
     Args:
         prediction: the one that is looked at; the others have its feature set.
-        same: place of a feature whose value they have in common with it, from 0.
+        same: place of a feature whose value they have in common with it, from 0; None without one.
     Raises:
         as `predictions`.
     """
-    who = "AND subject = {subject:String} " if of_person else ""
-    order = "event_time DESC, prediction_id" if of_person else "cityHash64(prediction_id), prediction_id"
-    days, rows = (PERSON_DAYS, PERSON_ROWS) if of_person else (TENANT_DAYS, TENANT_ROWS)
+    which = "AND subject = {subject:String} " if of_subject else ""
+    which += "" if same is None else "AND features[{place:UInt8}] = {value:Float64} "
+    order = "event_time DESC, prediction_id" if of_subject else "cityHash64(prediction_id), prediction_id"
+    days, rows = (SUBJECT_DAYS, SUBJECT_ROWS) if of_subject else (TENANT_DAYS, TENANT_ROWS)
     found = store.query(
         f"SELECT features FROM {quoted(store.database)}.v_predictions "
-        f"WHERE tenant_id = {{tenant:String}} AND model = {{model:String}} {who}"
+        f"WHERE tenant_id = {{tenant:String}} AND model = {{model:String}} {which}"
         "AND event_time < fromUnixTimestamp64Milli({time:Int64}, 'UTC') "
         "AND event_time >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') "
-        "AND slot = 'champion' AND decision = 'clear' AND feature_set = {feature_set:String} "
-        "AND features[{place:UInt8}] = {value:Float64} "
+        "AND slot = 'champion' AND decision = 'clear' AND risk_level NOT IN ('HIGH', 'CRITICAL') "
+        "AND feature_set = {feature_set:String} "
         f"ORDER BY {order} LIMIT {rows:d}",
         {
             "tenant": prediction["tenant_id"],
@@ -125,8 +136,8 @@ def cleared_before(store: Store, prediction: Row, same: int, of_person: bool) ->
             "feature_set": prediction["feature_set"],
             "time": prediction["event_time"],
             "since": prediction["event_time"] - days * DAY_MS,
-            "place": same + 1,
-            "value": prediction["features"][same],
+            "place": 0 if same is None else same + 1,
+            "value": 0.0 if same is None else prediction["features"][same],
         },
     )
     return [list(row["features"]) for row in found]

@@ -84,6 +84,15 @@ class Store:
         except (ClickHouseError, HTTPError, OSError) as error:
             raise sorted_error(error) from error
 
+    def columns(self, statement: str, parameters: Mapping[str, Any]) -> list[Sequence[Any]]:
+        """The result by column; none without rows. Raises Unavailable, Refused or Mismatch."""
+        client = self.client()
+        try:
+            found = client.query(statement, parameters=dict(parameters), column_oriented=True)
+            return list(found.result_columns)
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise sorted_error(error) from error
+
     def insert(self, table: str, columns: Sequence[str], native: bytes, token: str) -> None:
         """Store one block, whole or not at all; a block under a token that was stored before is dropped.
 

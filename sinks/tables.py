@@ -219,35 +219,33 @@ EVENTS_OCR = Table(
         captured Bool
     """),
 )
-OCR_CAPTURES = Table(
-    "ocr_captures",
-    "occurred_at",
-    columns("""
-        tenant_id word
-        capture_id UUID
-        version Int64
-        event_id String
-        source_type word
-        asset_id String
-        source_id String
-        occurred_at time
-        confidence Float64
-        engine word
-        engine_version word
-        image_uri String
-        text String
-        fingerprints Array(String)
-        uncertainty Float64
-        origin word
-        corrected_text text?
-        corrected_fingerprints Array(String)
-        wrong bool?
-        correction_type text?
-        corrected_by text?
-        decided_at time?
-        outcome_id text?
-    """),
-)
+OCR_CAPTURE_COLUMNS = columns("""
+    tenant_id word
+    capture_id UUID
+    version Int64
+    event_id String
+    source_type word
+    asset_id String
+    source_id String
+    occurred_at time
+    confidence Float64
+    engine word
+    engine_version word
+    image_uri String
+    text String
+    fingerprints Array(String)
+    uncertainty Float64
+    origin word
+    corrected_text text?
+    corrected_fingerprints Array(String)
+    wrong bool?
+    correction_type text?
+    corrected_by text?
+    decided_at time?
+    outcome_id text?
+""")
+OCR_CAPTURES = Table("ocr_captures", "occurred_at", OCR_CAPTURE_COLUMNS)
+OCR_CAPTURE_EVENTS = Table("ocr_capture_events", "occurred_at", OCR_CAPTURE_COLUMNS)
 OUTCOMES_OCR = Table(
     "outcomes_ocr",
     "decided_at",
@@ -492,7 +490,7 @@ ROUTES: tuple[Route, ...] = (
     Route(topics.PREDICTIONS_CONFLICT, (PREDICTIONS,)),
     Route(topics.LABELLED_CONFLICT, (LABELLED_PREDICTIONS,)),
     Route(topics.OCR_READINGS, (EVENTS_OCR,)),
-    Route(topics.OCR_CAPTURES, (OCR_CAPTURES,)),
+    Route(topics.OCR_CAPTURES, (OCR_CAPTURES, OCR_CAPTURE_EVENTS)),
     Route(topics.OCR_VERDICTS, (OUTCOMES_OCR,)),
     Route(topics.OCR_LABELING_TASKS, (LABELING_TASKS,)),
     Route(topics.PREDICTIONS_OCR_TRUST, (PREDICTIONS,)),

@@ -18,10 +18,11 @@ def read(outcome: Mapping[str, Any]) -> Verdict:
     return Verdict(at, own, None if verdict == UNSURE else verdict == FRAUD, SOURCE, by)
 
 
-FRAUD_OUTCOMES = Join(
+JOIN = Join(
     predictions=topics.PREDICTIONS_FRAUD,
     outcomes=topics.OUTCOMES_ATTENDANCE,
     labelled=topics.LABELLED_FRAUD,
     fault=outcome_fault,
     read=read,
-).agent("fraud-outcomes")
+)
+FRAUD_OUTCOMES = JOIN.agent("fraud-outcomes")

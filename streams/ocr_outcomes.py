@@ -20,11 +20,12 @@ def read(outcome: Mapping[str, Any]) -> Verdict:
     return Verdict(outcome["decided_at"], outcome["outcome_id"], label, SOURCE, outcome["decided_by"])
 
 
-OCR_OUTCOMES = Join(
+JOIN = Join(
     predictions=topics.PREDICTIONS_OCR_TRUST,
     outcomes=topics.OCR_VERDICTS,
     labelled=topics.LABELLED_OCR_TRUST,
     fault=lambda outcome: None,  # the agent that found the reading has judged it
     read=read,
     horizon=HORIZON,
-).agent("ocr-outcomes")
+)
+OCR_OUTCOMES = JOIN.agent("ocr-outcomes")

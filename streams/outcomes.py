@@ -73,6 +73,10 @@ class Verdict(NamedTuple):
         }
 
 
+PRESUMED = Verdict(0, "", False, TIMEOUT, None)
+"""What holds where nobody says anything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Join:
     """What is joined, and for how long.
@@ -187,7 +191,7 @@ def _due(join: Join, frame: Frame, due: Due) -> list[dict[str, Any]]:
         return []
     rows: list[dict[str, Any]] = []
     if entry.verdict is None:
-        entry.verdict = Verdict(0, "", False, TIMEOUT, None)
+        entry.verdict = PRESUMED
         rows = entry.labelled(*_whose(due.key), due.name.decode(), sorted(entry.predictions))
     # An outcome may still come and replace what is presumed.
     frame.timers.set(due.key, due.name, entry.ends, entry.pack())

@@ -71,10 +71,11 @@ class Scoring(NamedTuple):
             groups.setdefault((served.place, served.version, served.refused), (served, []))[1].append(row)
         out: dict[int, dict[str, Any]] = {}
         for served, rows in groups.values():
-            out.update(zip(rows, self._said(served, table[rows]), strict=True))
+            out.update(zip(rows, self.said(served, table[rows]), strict=True))
         return [out[row] for row in range(len(asked))]
 
-    def _said(self, served: Serving, table: Floats) -> list[dict[str, Any]]:
+    def said(self, served: Serving, table: Floats) -> list[dict[str, Any]]:
+        """What one version says of a table (rows, features), or the rule where it is none; as `score`."""
         common: dict[str, Any] = EMPTY | {"model_version": self.version, "fallback_reason": served.refused}
         if served.model is None:
             probability, cuts = self.rule(table), self.cuts

@@ -20,11 +20,12 @@ def read(outcome: Mapping[str, Any]) -> Verdict:
     return Verdict(at, own, conflict, SOURCE, None)
 
 
-SYNC_OUTCOMES = Join(
+JOIN = Join(
     predictions=topics.PREDICTIONS_CONFLICT,
     outcomes=topics.OUTCOMES_SYNC,
     labelled=topics.LABELLED_CONFLICT,
     fault=outcome_fault,
     read=read,
     presumed=PRESUMED_AFTER,
-).agent("sync-outcomes")
+)
+SYNC_OUTCOMES = JOIN.agent("sync-outcomes")

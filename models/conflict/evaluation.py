@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.classifiers import Boosting, Examples, Plan, Regression, TooFewLabels, train
-from models.classifiers.examples import DAY_MS, Floats
+from models.classifiers.examples import DAY_MS, Flags, Floats
 from models.conflict import heuristic
+from models.conflict.advice import HELD_OUT
 from models.conflict.features import FEATURE_SETS
 from models.decisions import RISKS, Policy
 from models.evaluation import Answers, report
@@ -99,6 +100,18 @@ def examples(
 def weights(labels: NDArray[Any]) -> Floats:
     """How much labels (rows,) count."""
     return np.where(labels == PRESUMED, PRESUMED_WEIGHT, 1.0)
+
+
+def stored(labels: Flags, presumed: Flags, held_out: Flags) -> tuple[Labels, Floats]:
+    """Labels of the database (rows,) as codes, and how much they count.
+
+    Args:
+        labels: whether it was a conflict.
+        presumed: whether nobody said so.
+        held_out: whether nobody was told what to do, to stand for all who would have been told something.
+    """
+    codes = np.where(labels, YES, np.where(presumed, PRESUMED, NO)).astype(np.int8)
+    return codes, weights(codes) * np.where(held_out, 1 / HELD_OUT, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,9 @@ stands at a documented neutral value.
 
 from functools import partial
 
-from models.features import Feature
+from models.features import NEVER, Feature
 
-_known = partial(Feature, missing="never")
+_known = partial(Feature, missing=NEVER)
 
 _FIRST = (
     _known(

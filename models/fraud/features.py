@@ -3,7 +3,7 @@
 A vector is a sequence of float64 in the order of its set; NaN stands for what cannot be computed.
 """
 
-from models.features import Feature
+from models.features import NEVER, Feature
 
 _NO_SITE = "the site is unknown"
 _NO_FIX = "no fix"
@@ -92,9 +92,9 @@ _FURTHER = (
         "as location_consistency_score",
     ),
     Feature("site_allowed", "0/1", "whether the roster lets the person work at the site", "no roster is known"),
-    Feature("missing_fix", "0/1", "whether the event has no fix", "never"),
+    Feature("missing_fix", "0/1", "whether the event has no fix", NEVER),
     Feature("face_matched", "0/1", "whether the sender took the face for the same", "no picture"),
-    Feature("is_check_out", "0/1", "whether it is a check-out", "never"),
+    Feature("is_check_out", "0/1", "whether it is a check-out", NEVER),
     Feature("minutes_from_start", "min", "since the start of the shift on the roster; under 0 before", "not scheduled"),
     Feature(
         "accuracy_repeats",

@@ -1,6 +1,6 @@
 """The feature set of ocr_trust: names, units and what a missing value means. NaN stands for what is not known."""
 
-from models.features import Feature
+from models.features import NEVER, Feature
 
 OCR_V1 = "ocr_v1"
 NO_HISTORY = "too little is confirmed of the meter, or it is a plate"
@@ -9,15 +9,15 @@ NO_VERDICTS = "nobody judged a reading of the asset yet"
 NO_READINGS = "fewer than 8 readings of the asset before"
 
 FEATURES: tuple[Feature, ...] = (
-    Feature("confidence", "share", "what the engine says of its reading", "never"),
-    Feature("vehicle", "0/1", "whether it is a plate and not a meter", "never"),
+    Feature("confidence", "share", "what the engine says of its reading", NEVER),
+    Feature("vehicle", "0/1", "whether it is a plate and not a meter", NEVER),
     Feature("confidence_shift", "share", "confidence less the median of the asset's last 32", NO_READINGS),
     Feature("confidence_rank", "share", "of the asset's last 32 readings, those not more confident", NO_READINGS),
     Feature("asset_error_rate", "share", "of the asset's judged readings, the wrong ones; smoothed", NO_VERDICTS),
     Feature(
         "confusion_risk", "share", "probability that a character was confused, as on this asset before", NO_VERDICTS
     ),
-    Feature("odd_characters", "characters", "such as have no place in a meter or a plate", "never"),
+    Feature("odd_characters", "characters", "such as have no place in a meter or a plate", NEVER),
     Feature("backwards", "0/1", "whether the meter would have run backwards against confirmed readings", NO_HISTORY),
     Feature("rate_ratio", "times", "rate since the confirmed reading before, over the meter's own median", NO_HISTORY),
     Feature("digits_more", "digits", "digits more than confirmed readings have", NO_HISTORY),
@@ -31,7 +31,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("near_known", "0/1", "whether a plate that differs in one character was confirmed", NO_KEY),
     Feature("sightings", "log", "how often the plate was read at this gate before; log1p", NO_KEY),
     Feature("near_sightings", "log", "the same of the most frequent plate that differs in one character", NO_KEY),
-    Feature("implausible", "0/1", "whether it is implausible by what is confirmed, or by its form", "never"),
+    Feature("implausible", "0/1", "whether it is implausible by what is confirmed, or by its form", NEVER),
 )
 FEATURE_SETS: dict[str, tuple[str, ...]] = {OCR_V1: tuple(feature.name for feature in FEATURES)}
 NAMES = FEATURE_SETS[OCR_V1]

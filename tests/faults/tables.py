@@ -33,6 +33,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "outcomes_sync": ("tenant_id", "event_id", "decided_at", "source_partition", "source_offset"),
     "events_ocr": ("tenant_id", "source_type", "asset_id", "occurred_at", "event_id"),
     "ocr_captures": ("capture_id",),
+    "ocr_capture_events": ("capture_id", "version", "source_partition", "source_offset"),
     "outcomes_ocr": ("tenant_id", "event_id", "decided_at", "outcome_id"),
     "labeling_tasks": ("task_id",),
     "control_audit": ("command_offset",),

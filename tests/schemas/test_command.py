@@ -7,15 +7,17 @@ import pytest
 from click.testing import CliRunner
 
 from schemas import versions
-from schemas.dictionary import page
+from schemas.dictionary import topics
 from watchfloor.commands.schemas import command
+from watchfloor.pages import part
 
-PAGE = versions.FOLDER.parent / "docs" / "topics.md"
+PAGE = versions.FOLDER.parent / "docs" / "data-dictionary.md"
 run = CliRunner().invoke
 
 
 def test_the_page_in_docs_is_the_one_that_is_written() -> None:
-    assert PAGE.read_text() == page(), "run `watchfloor schemas doc --output docs/topics.md`"
+    written = part(PAGE.read_text(), "topics")
+    assert written == topics(), "run `watchfloor schemas doc --output docs/data-dictionary.md`"
 
 
 def test_list() -> None:
@@ -44,6 +46,11 @@ def test_check_and_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_doc(tmp_path: Path) -> None:
-    assert run(command, ["doc"]).stdout == page()
-    run(command, ["doc", "--output", str(tmp_path / "page.md")])
-    assert (tmp_path / "page.md").read_text() == page()
+    assert run(command, ["doc"]).stdout == topics()
+    there = tmp_path / "page.md"
+    there.write_text("# Page\n\n<!-- topics -->\nold\n<!-- /topics -->\n\nMore.\n")
+    for _ in range(2):
+        assert run(command, ["doc", "--output", str(there)]).exit_code == 0
+        assert there.read_text() == f"# Page\n\n<!-- topics -->\n{topics()}<!-- /topics -->\n\nMore.\n"
+    there.write_text("# Page\n")
+    assert "it has no lines" in run(command, ["doc", "--output", str(there)]).stderr

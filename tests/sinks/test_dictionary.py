@@ -6,16 +6,17 @@ import pytest
 
 from sinks.dictionary import dictionary
 from sinks.store import Store
+from watchfloor.pages import part
 
 pytestmark = pytest.mark.clickhouse
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "database.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 
 
 def test_the_document_is_up_to_date(store: Store) -> None:
-    written = DOCUMENT.read_text().partition("<!-- dictionary -->\n")[2].partition("<!-- /dictionary -->")[0]
+    written = part(DOCUMENT.read_text(), "tables")
     current = "".join(f"{line}\n" for line in dictionary(store))
-    assert written == current, "put the output of `watchfloor db dictionary` between the marks in docs/database.md"
+    assert written == current, "run `watchfloor db dictionary --output docs/data-dictionary.md`"
 
 
 def test_every_column_has_a_meaning(store: Store) -> None:

@@ -19,7 +19,7 @@ from sinks.migrate import migrate
 from sinks.store import Store
 from sinks.tables import ROUTES
 from tests.conftest import Access
-from tests.sinks.records import Record
+from tests.sinks.records import NOW_MS, Record
 from tests.sinks.records import prediction as anomaly
 from tests.streams.control import answers, command, judged
 from tests.streams.test_attendance import features
@@ -59,16 +59,17 @@ def stored(site: Site, clickhouse: Access, database: str) -> Values:
     return made
 
 
-def write(store: Store, topic: topics.Topic, values: Values) -> None:
-    """As the sink writes them."""
-    messages = [Record(topic.codec.encode(each), number, topic.key_of(each)) for number, each in enumerate(values)]
+def write(store: Store, topic: topics.Topic, values: Values, at: int = NOW_MS) -> None:
+    """As the sink writes what was published at a time, epoch milliseconds."""
+    messages = [
+        Record(topic.codec.encode(each), number, topic.key_of(each), time=at) for number, each in enumerate(values)
+    ]
     batch = Batch(ROUTE[topic.name], messages)
     assert not batch.rejected
-    (table, *_) = ROUTE[topic.name].tables
-    for month, rows in batch.months.items():
-        store.insert(
-            table.name, table.names, batch.native(table, array("q", rows)), f"{topic.name} {month} {len(values)}"
-        )
+    for table in ROUTE[topic.name].tables:
+        for month, rows in batch.months.items():
+            token = f"{topic.name} {month} {len(values)} {at}"
+            store.insert(table.name, table.names, batch.native(table, array("q", rows)), token)
 
 
 def alerted(made: Values, version: str) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def test_contributions_are_logged_or_computed(ready: Values) -> None:
     logged, computed = receipt(critical)["contributions"], receipt(low)["contributions"]
     assert (logged["source"], computed["source"]) == ("logged", "computed")
     assert logged["base"] == critical["contributions"]["base"] == computed["base"]
-    sizes = [abs(each) for each in logged["log_odds"].values()]
+    sizes = [abs(each) for each in logged["shares"].values()]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -154,7 +155,7 @@ def test_the_receipt_of_the_heuristic_needs_no_models(ready: Values, monkeypatch
     shares = found["contributions"]
     assert heuristic(features(one)) == one["probability"]
     assert shares["base"] == -4.5
-    assert all(share > 0 for share in shares["log_odds"].values())
+    assert all(share > 0 for share in shares["shares"].values())
 
 
 def test_in_words(ready: Values) -> None:

@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import ValidationError
 
-from models.classifiers import Examples, Scorer
+from models.classifiers import Examples
 from models.ocr import artifact
 from models.ocr.evaluation import UNKNOWN, caught
+from models.ocr.features import NAMES
 from models.ocr.training import Sample, learn
 from models.registry import Place, Registry, Trust
 from watchfloor import ocr_files
@@ -73,7 +74,7 @@ def test_a_version_is_stored_that_scores(world: Path, tmp_path: Path, monkeypatc
     settings = Settings()
     registry = Registry(settings.model_store, Trust.read(settings.trusted_keys))
     model = artifact.unpack(registry.load(Place("ocr_trust", "tenant-1"), found["version"]))
-    assert isinstance(model, Scorer)
+    assert model.features == NAMES
     assert model.score(np.full((2, 19), np.nan)).probability.shape == (2,)
 
 

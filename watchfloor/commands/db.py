@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -11,6 +12,7 @@ from sinks.dictionary import dictionary
 from sinks.errors import Mismatch, Refused, Unavailable
 from sinks.preflight import preflight
 from sinks.store import Store
+from watchfloor import pages
 from watchfloor.settings import Settings
 
 T = TypeVar("T")
@@ -48,7 +50,7 @@ def ask(settings: Settings, action: Callable[[], T]) -> T:
 def command() -> None:
     """Apply and check the ClickHouse migrations.
 
-    What the tables hold: docs/database.md.
+    What the tables hold: docs/data-dictionary.md.
     """
 
 
@@ -93,9 +95,14 @@ def check() -> None:
 
 
 @command.command("dictionary")
-def dictionary_() -> None:
-    """Print what every table and column means, as Markdown: the dictionary of docs/database.md."""
+@click.option(
+    "--output",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Page to put it into, docs/data-dictionary.md; else it is printed.",
+)
+def dictionary_(output: Path | None) -> None:
+    """Write what every table and column means: the tables' part of the data dictionary in Markdown."""
     settings = Settings()
     store = open_store(settings)
-    for line in ask(settings, lambda: list(dictionary(store))):
-        click.echo(line)
+    lines = ask(settings, lambda: list(dictionary(store)))
+    pages.write(output, "tables", "".join(f"{line}\n" for line in lines))

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from models.fraud.artifact import NAME
 from sinks import receipts
 from watchfloor.commands.alerts import terminal
 from watchfloor.commands.db import ask, open_store
 from watchfloor.commands.receipt_text import receipt_story, stored_story
+from watchfloor.explained import EXPLAINED
 from watchfloor.receipt import receipt
 from watchfloor.settings import Settings
 
@@ -26,9 +26,9 @@ WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def command(prediction: str, tenant: str | None, as_json: bool) -> None:
     """Explain the prediction whose id begins with ID, as ClickHouse has it.
 
-    Of a prediction of fraud: the check-in, the features, what each counted for, interval, cuts and decision, versions
-    and who activated them, what people said later, the smallest change that would have cleared it, and whether the
-    stored version gives the logged score again, to the last bit. Of others: what was stored.
+    Of a prediction of fraud, conflict or ocr_trust: the event, the features, what each counted for, interval, cuts and
+    decision, versions and who activated them, what people said later, the smallest change that would have cleared it,
+    and whether the stored version gives the logged score again, to the last bit. Of others: what was stored.
 
     Exit code 1 when the score is not reproduced, or there is no such prediction.
     """
@@ -49,7 +49,7 @@ def command(prediction: str, tenant: str | None, as_json: bool) -> None:
         click.echo(json.dumps(made, ensure_ascii=False))
     else:
         console = terminal()
-        for text in receipt_story(made) if found[0]["model"] == NAME else stored_story(made):
+        for text in receipt_story(made) if found[0]["model"] in EXPLAINED else stored_story(made):
             console.print(text)
     if made.get("replay", {}).get("state") == "differs":
         raise SystemExit(DIFFERS)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
@@ -140,6 +141,7 @@ def alert_budget(tenant: str | None, dry_run: bool, as_json: bool, now: int, wai
 
 
 @run.command("join-outcomes")
+@click.option("--model", type=click.Choice(list(joining.JOINS)), help="Only this model's predictions.")
 @click.option("--tenant", help="Only this tenant's.")
 @click.option(
     "--since",
@@ -149,9 +151,9 @@ def alert_budget(tenant: str | None, dry_run: bool, as_json: bool, now: int, wai
     help="Look at outcomes that were published since then: an ISO 8601 time, or 3d for three days.",
 )
 @click.option("--dry-run", is_flag=True, help="Count the labels, and publish none.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def join_outcomes(tenant: str | None, since: int, dry_run: bool, as_json: bool) -> None:
-    """Every 10 minutes: label predictions whose outcome came after the stream had forgotten them (48 hours).
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, by model.")
+def join_outcomes(model: str | None, tenant: str | None, since: int, dry_run: bool, as_json: bool) -> None:
+    """Every 10 minutes: label predictions whose outcome came after the stream had forgotten them (48 hours or more).
 
     It makes the labels that the stream would have made, and none that is there already. An outcome that is 30 days
     older than that, and whose event nobody ever scored, becomes a dead letter: docs/outcomes.md.
@@ -159,31 +161,53 @@ def join_outcomes(tenant: str | None, since: int, dry_run: bool, as_json: bool) 
     settings = Settings()
     store = open_store(settings)
     now = int(time.time() * 1000)
-    labels = ask(settings, lambda: list(joining.late(store, since, now, tenant)))
     reach = max(0, since - joining.REACH_MS), now - joining.REACH_MS
-    lost = ask(settings, lambda: list(joining.unmatched(store, settings.prefix, *reach, tenant)))
-    if labels and not dry_run:
-        with Publisher(settings.kafka, prefix=settings.prefix, client="watchfloor-join-outcomes") as publisher:
-            for first in range(0, len(labels), PUBLISHED):
-                part = labels[first : first + PUBLISHED]
-                wrong = [one for one in publisher.publish(topics.LABELLED_FRAUD, part) if not isinstance(one, Accepted)]
-                if wrong:
-                    raise click.ClickException(
-                        f"{len(wrong)} of {len(labels)} labels are not in Kafka, run this again: {wrong[0].reason}"
-                    )
-    if lost and not dry_run:
-        try:
-            Letters(settings.kafka, settings.prefix).bury(lost)
-        except Unavailable as error:
-            raise click.ClickException(f"Kafka at {settings.kafka}: {error}") from error
+
+    def missing(name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        labels = list(joining.late(store, name, since, now, tenant))
+        return labels, list(joining.unmatched(store, name, settings.prefix, *reach, tenant))
+
+    done = {}
+    for name in joining.JOINS if model is None else [model]:
+        labels, lost = ask(settings, partial(missing, name))
+        if not dry_run:
+            _label(settings, name, labels)
+            _bury(settings, lost)
+        done[name] = {"labels": len(labels), "published": 0 if dry_run else len(labels), "unmatched": len(lost)}
+        if as_json:
+            continue
+        said = " (--dry-run: not published)" if dry_run else ", published"
+        click.echo(f"{name}: {len(labels):,} labels were missing{said}")
+        if lost:
+            became = "left (--dry-run)" if dry_run else f"dead letters now: watchfloor dlq list --agent {joining.AGENT}"
+            click.echo(f"{name}: {len(lost):,} outcomes of events that nobody scored are {became}")
     if as_json:
-        done = 0 if dry_run else len(labels)
-        click.echo(json.dumps({"labels": len(labels), "published": done, "unmatched": len(lost)}))
+        click.echo(json.dumps(done))
+
+
+def _label(settings: Settings, model: str, labels: list[dict[str, Any]]) -> None:
+    """Publish labels of a model's predictions. Raises ClickException."""
+    if not labels:
         return
-    click.echo(f"{len(labels):,} labels were missing" + (" (--dry-run: not published)" if dry_run else ", published"))
-    if lost:
-        became = "left (--dry-run)" if dry_run else f"dead letters now: watchfloor dlq list --agent {joining.AGENT}"
-        click.echo(f"{len(lost):,} outcomes of events that nobody scored are {became}")
+    with Publisher(settings.kafka, prefix=settings.prefix, client="watchfloor-join-outcomes") as publisher:
+        for first in range(0, len(labels), PUBLISHED):
+            said = publisher.publish(joining.JOINS[model].labelled, labels[first : first + PUBLISHED])
+            wrong = [one for one in said if not isinstance(one, Accepted)]
+            if wrong:
+                raise click.ClickException(
+                    f"{len(wrong)} of {len(labels)} labels of {model} are not in Kafka, run this again: "
+                    f"{wrong[0].reason}"
+                )
+
+
+def _bury(settings: Settings, lost: list[dict[str, Any]]) -> None:
+    """Write dead letters. Raises ClickException."""
+    if not lost:
+        return
+    try:
+        Letters(settings.kafka, settings.prefix).bury(lost)
+    except Unavailable as error:
+        raise click.ClickException(f"Kafka at {settings.kafka}: {error}") from error
 
 
 @run.command("parity")

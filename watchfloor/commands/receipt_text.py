@@ -1,44 +1,41 @@
 """How the receipt of a decision looks to people. Times are in UTC."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import exp
 from typing import Any
 
 from rich.text import Text
 
 from models.anomaly.explain import short
-from models.fraud.artifact import NAME
+from models.counterfactual import SUBJECT, TENANT
+from models.fraud import rules
 from models.fraud.audit import DRAWN, PROPENSITY
-from models.fraud.features import FEATURES
-from streams.fraud_scoring import LABELS
 from watchfloor.commands.alert_text import COLOURS, facts, moment
+from watchfloor.explained import EXPLAINED, LOG_ODDS, Explained
+from watchfloor.receipt import flagged
 
 Record = Mapping[str, Any]
 
 LEAST = 0.005
-"""Log-odds under which a contribution is not worth a line."""
+"""Log-odds, or probability, under which a contribution is not worth a line."""
 MOST_SCORES = 10
-UNITS = {feature.name: feature.unit for feature in FEATURES}
-DOCS = {feature.name: feature.doc for feature in FEATURES}
-SOURCES = {
-    "person": "With {} as usual for this person, or part of the way there",
-    "tenant": "With {} as usual for this tenant's people, or part of the way there",
-    "missing": "With nothing known of {}",
-}
 
 
 def receipt_story(made: Record) -> Iterator[Text]:
-    """Everything about a prediction of fraud."""
-    prediction, contributions = made["prediction"], made["contributions"]
-    yield _title(prediction, f"probability of fraud {prediction['probability']:.6g}{_interval(prediction)}")
+    """Everything about a prediction of a model that is EXPLAINED."""
+    prediction = made["prediction"]
+    about = EXPLAINED[prediction["model"]]
+    yield _title(prediction, f"probability of {about.what} {prediction['probability']:.6g}{_interval(prediction)}")
     yield from facts(
         {
             **_head(prediction),
-            "event": _event(made["event"]),
+            "event": "not stored any more" if made["event"] is None else about.event(made["event"]),
             "label sets": _sets(prediction),
             "cuts": ", ".join(f"{name.upper()} from {value:.4g}" for name, value in made["cuts"].items()),
             "certified": "yes" if prediction["certified"] else None,
-            "hard rule": prediction["advice"] and f"{prediction['advice']}: at least HIGH, whatever the score",
+            "advice": prediction["advice"],
+            "hard rule": "at least HIGH, whatever the score" if rules.LIMIT in prediction["detail"] else None,
+            "held out": "told nothing, to learn what comes without advice" if prediction["held_out"] else None,
             "audit": _audit(prediction["detail"]),
             "scored by": f"{prediction['model_version']}, calibration {prediction['calibration_version']}, "
             f"{prediction['feature_set']}, settings up to {prediction['control_offset']}",
@@ -47,22 +44,14 @@ def receipt_story(made: Record) -> Iterator[Text]:
             "label": _label(made["label"]),
         }
     )
-    yield _heading("What counted, in log-odds before calibration")
-    if contributions is None:
-        yield Text("Not logged with the prediction, and the version that scored is not there to say.")
-    else:
-        values = {each["name"]: each["value"] for each in made["features"]}
-        for name, share in contributions["log_odds"].items():
-            if abs(share) >= LEAST:
-                yield _counted(name, share, values.get(name))
-        yield Text.assemble(("  " + f"{contributions['base']:+.3f}".rjust(8), "dim"), "  where every event begins")
+    yield from _shares(about, made["contributions"], made["features"])
     yield _heading("What was measured")
     for each in made["features"]:
         why = f" (missing where: {each['missing']})" if each["value"] is None else ""
-        shown = _value(each["name"], each["value"])
+        shown = _value(each["unit"], each["value"])
         yield Text.assemble(f"  {each['name']:<29}", (f"{shown:<14}", "bold"), (f"  {each['doc']}{why}", "dim"))
     yield _heading("What would have cleared it")
-    yield Text(_otherwise(prediction, made["counterfactual"], made["replay"]))
+    yield Text(_otherwise(about, made))
     yield _heading("Scored again")
     yield from _replayed(prediction, made["replay"])
 
@@ -87,8 +76,8 @@ def stored_story(made: Record) -> Iterator[Text]:
     if len(scores) > MOST_SCORES:
         yield Text(f"  and {len(scores) - MOST_SCORES} more (--json)", style="dim")
     yield Text(
-        "\nContributions, counterfactuals and replays are for predictions of fraud. `watchfloor alerts show` has the "
-        "evidence of an alert."
+        "\nContributions, counterfactuals and replays are for predictions of "
+        f"{', '.join(EXPLAINED)}. `watchfloor alerts show` has the evidence of an alert."
     )
 
 
@@ -103,8 +92,10 @@ def _head(prediction: Record) -> dict[str, str]:
 
 
 def _title(prediction: Record, about: str) -> Text:
-    risk = prediction["risk_level"]
-    return Text.assemble((f"{risk} ", COLOURS.get(risk, "bold")), (f"{prediction['decision']} ", "bold"), about)
+    risk, decision = prediction["risk_level"], prediction["decision"]
+    # Where a model opens nothing by itself, what is HIGH is cleared all the same.
+    said = "" if decision == "clear" and flagged(prediction) else f"{decision} "
+    return Text.assemble((f"{risk} ", COLOURS.get(risk, "bold")), (said, "bold"), about)
 
 
 def _heading(words: str) -> Text:
@@ -134,16 +125,6 @@ def _audit(detail: Record) -> str | None:
     return f"{'drawn' if DRAWN in detail else 'not drawn'}, with probability {detail[PROPENSITY]:g}"
 
 
-def _event(event: Record | None) -> str:
-    if event is None:
-        return "not stored any more"
-    at = "no fix"
-    if event["latitude"] is not None:
-        at = f"fix {event['latitude']:.5f}, {event['longitude']:.5f}"
-    device = f"device {event['device_id']}" if event["device_id"] else "no device"
-    return f"{event['kind']} at {event['site_id']}, {at}, {device}"
-
-
 def _activated(activated: Record | None) -> str | None:
     if activated is None:
         return None
@@ -153,46 +134,61 @@ def _activated(activated: Record | None) -> str | None:
 def _label(label: Record | None) -> str | None:
     if label is None:
         return None
-    genuine, fraud = LABELS if label["model"] == NAME else ("no", "yes")
-    said = {True: fraud, False: genuine, None: "could not be told"}[label["label"]]
+    no, yes = EXPLAINED[label["model"]].said if label["model"] in EXPLAINED else ("no", "yes")
+    said = {True: yes, False: no, None: "could not be told"}[label["label"]]
     by = f" by {label['decided_by']}" if label["decided_by"] else ""
     return f"{said}, {label['source']}{by} at {moment(label['decided_at'])}"
 
 
-def _counted(name: str, share: float, value: float | None) -> Text:
-    for_, times = ("for fraud", exp(share)) if share > 0 else ("against", exp(-share))
-    what = "is missing" if value is None else f"is {_value(name, value)}"
-    return Text.assemble(
-        ("  " + f"{share:+.3f}".rjust(8), "bold"),
-        f"  {for_}, odds {'x' if share > 0 else '/'} {times:.3g}: {name} {what}",
-        (f" ({DOCS.get(name, '')})", "dim"),
-    )
+def _shares(about: Explained, contributions: Record | None, features: Sequence[Record]) -> Iterator[Text]:
+    of_odds = contributions is None or contributions["unit"] == LOG_ODDS
+    yield _heading("What counted, in log-odds before calibration" if of_odds else "What counted, in probability")
+    if contributions is None:
+        yield Text("Not logged with the prediction, and the version that scored is not there to say.")
+        return
+    measured = {each["name"]: each for each in features}
+    for name, share in contributions["shares"].items():
+        if abs(share) < LEAST:
+            continue
+        way = f"for {about.what}" if share > 0 else "against"
+        odds = f", odds {'x' if share > 0 else '/'} {exp(abs(share)):.3g}" if of_odds else ""
+        feature = measured.get(name)
+        yield Text.assemble(
+            ("  " + f"{share:+.3f}".rjust(8), "bold"),
+            f"  {way}{odds}: {name}",
+            "" if feature is None else f" is {_value(feature['unit'], feature['value'])}",
+            ("" if feature is None else f" ({feature['doc']})", "dim"),
+        )
+    yield Text.assemble(("  " + f"{contributions['base']:+.3f}".rjust(8), "dim"), "  where every event begins")
 
 
-def _value(name: str, value: float | None) -> str:
+def _value(unit: str, value: float | None) -> str:
     if value is None:
         return "missing"
-    unit = UNITS.get(name, "")
     if unit == "0/1":
         return "yes" if value else "no"
     return f"{short(value)} {unit}" if unit not in ("", "share") else short(value)
 
 
-def _otherwise(prediction: Record, change: Record | None, replay: Record) -> str:
-    if prediction["decision"] == "clear":
-        return "It was cleared."
+def _otherwise(about: Explained, made: Record) -> str:
+    change = made["counterfactual"]
+    if not flagged(made["prediction"]):
+        return f"It was {about.cleared}."
     if change is None:
-        return f"Nobody can say: {replay['why']}."
+        return f"Nobody can say: {made['replay']['why']}."
     if not change["found"]:
         return "No single group of features alone would have."
+    units = {each["name"]: each["unit"] for each in made["features"]}
     values = " and ".join(
-        f"{name} {_value(name, each['would_be'])} instead of {_value(name, each['was'])}"
+        f"{name} {_value(units[name], each['would_be'])} instead of {_value(units[name], each['was'])}"
         for name, each in change["values"].items()
     )
-    return (
-        f"{SOURCES[change['source']].format('the ' + change['group'])}: {values}. "
-        f"The probability would have been {change['probability']:.4g}, {change['risk_level']}."
-    )
+    group = f"the {change['group']}"
+    whose = {SUBJECT: about.one, TENANT: about.many}.get(change["source"])
+    begin = f"With nothing known of {group}"
+    if whose is not None:
+        begin = f"With {group} as usual for {whose}, or part of the way there"
+    return f"{begin}: {values}. The probability would have been {change['probability']:.4g}, {change['risk_level']}."
 
 
 def _replayed(prediction: Record, replay: Record) -> Iterator[Text]:

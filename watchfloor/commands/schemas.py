@@ -10,8 +10,9 @@ from rich.table import Column, Table
 
 from schemas import versions
 from schemas.codec import IMPLEMENTATION
-from schemas.dictionary import page
+from schemas.dictionary import topics
 from schemas.parse import rabin
+from watchfloor import pages
 
 
 @click.group()
@@ -78,10 +79,11 @@ def release(names: tuple[str, ...]) -> None:
 
 
 @command.command()
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; else it is printed.")
+@click.option(
+    "--output",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Page to put it into, docs/data-dictionary.md; else it is printed.",
+)
 def doc(output: Path | None) -> None:
     """Write the topics' part of the data dictionary in Markdown."""
-    if output is None:
-        click.echo(page(), nl=False)
-    else:
-        output.write_text(page())
+    pages.write(output, "topics", topics())

@@ -35,7 +35,7 @@ def command(
     """Run STATEMENT, or what comes on standard input, and show its result. Read-only unless told otherwise.
 
     The views v_predictions, v_metric_samples, v_alerts, v_alert_events and v_dead_letters have each row once;
-    v_freshness says how complete they are. What the columns mean: docs/database.md.
+    v_freshness says how complete they are. What the columns mean: docs/data-dictionary.md.
 
     \b
     watchfloor sql "SELECT * FROM v_alerts ORDER BY opened_at DESC LIMIT 5"

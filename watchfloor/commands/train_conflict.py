@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.classifiers import TooFewLabels
-from models.conflict.advice import HELD_OUT
 from models.conflict.artifact import NAME
-from models.conflict.evaluation import KINDS, NO, PRESUMED, UNKNOWN, YES, Labels, weights
+from models.conflict.evaluation import KINDS, UNKNOWN, Labels, stored, weights
 from models.conflict.features import FEATURE_SETS, FEATURES, LARGEST
 from models.conflict.training import SPAN_MS, Result, learn
 from models.registry import EVERYONE
@@ -125,10 +124,9 @@ def _stored(settings: Settings, tenant: str | None, until_ms: int) -> Found:
             vectors.append(some.cases.features)
             presumed = np.array([source == TIMEOUT for source in some.columns["source"]])
             held_out = np.array(some.columns["held_out"], dtype=np.bool_)
-            codes = np.where(some.cases.labels, YES, np.where(presumed, PRESUMED, NO))
-            labels.append(codes.astype(np.int8))
-            # Those that were told nothing stand for all that would have been told something.
-            shares.append(weights(codes) * np.where(held_out, 1 / HELD_OUT, 1.0))
+            codes, share = stored(some.cases.labels, presumed, held_out)
+            labels.append(codes)
+            shares.append(share)
     every = np.concatenate(times)
     order = np.argsort(every, kind="stable")
     rest = (np.concatenate(labels)[order], np.concatenate(shares)[order])

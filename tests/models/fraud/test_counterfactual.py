@@ -1,6 +1,7 @@
 """The smallest change that clears an event."""
 
 import math
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -8,19 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import counterfactual as general
+from models.counterfactual import MISSING, SUBJECT, TENANT, Floats
 from models.decisions import HEURISTIC_CUTS
-from models.fraud.counterfactual import (
-    GROUPS,
-    MISSING,
-    PERSON,
-    TENANT,
-    Floats,
-    counterfactual,
-    judge,
-    usual,
-)
+from models.fraud.counterfactual import SPACE, judge
 from models.fraud.features import FEATURES_V2, PLACE
 
+GROUPS, usual = SPACE.groups, SPACE.usual
+counterfactual = partial(general.counterfactual, SPACE)
 JUDGE = judge(None, HEURISTIC_CUTS)
 NOTHING = np.full(len(FEATURES_V2), np.nan)
 CALM = {
@@ -45,9 +41,9 @@ def test_every_feature_but_the_kind_is_in_one_group() -> None:
 def test_the_fewest_features_the_least_part_of_the_way() -> None:
     # -4.5 + 2.5 + 2.5 + 1 = 1.5: without the distance or the speed it is -1, without the device 0.5, which is cleared.
     event = vector(**CALM | {"beyond_radius_m": 5000.0, "travel_speed_kmh": 900.0, "accounts_per_device_30d": 9.0})
-    change = counterfactual(event, {PERSON: vector(**CALM)}, JUDGE)
+    change = counterfactual(event, {SUBJECT: vector(**CALM)}, JUDGE)
     assert change is not None
-    assert (change.group, change.source) == ("travel", PERSON)
+    assert (change.group, change.source) == ("travel", SUBJECT)
     ((name, (was, would)),) = change.values.items()
     assert (name, was) == ("travel_speed_kmh", 900.0)
     # Of 20 steps from 900 to 3 the first that is not above 200.
@@ -66,10 +62,10 @@ def test_two_features_of_one_group_when_one_is_not_enough() -> None:
             "accounts_per_device_30d": 2.0,
         }
     )
-    change = counterfactual(event, {PERSON: vector(**CALM)}, JUDGE)
+    change = counterfactual(event, {SUBJECT: vector(**CALM)}, JUDGE)
     assert change is not None
     assert change.group == "location"  # one feature is less than the two of the face
-    both = counterfactual(event, {PERSON: vector(**CALM | {"beyond_radius_m": 5000.0})}, JUDGE)
+    both = counterfactual(event, {SUBJECT: vector(**CALM | {"beyond_radius_m": 5000.0})}, JUDGE)
     assert both is not None
     assert (both.group, set(both.values)) == ("face", {"face_matched", "face_recognition_confidence"})
 
@@ -78,10 +74,10 @@ def test_the_tenant_and_what_is_missing_come_after_the_person() -> None:
     event = vector(**CALM | {"beyond_radius_m": 5000.0, "travel_speed_kmh": 900.0})
     event[PLACE["face_matched"]] = 0.0
     same = event.copy()
-    change = counterfactual(event, {PERSON: same, TENANT: vector(**CALM), MISSING: NOTHING}, JUDGE)
+    change = counterfactual(event, {SUBJECT: same, TENANT: vector(**CALM), MISSING: NOTHING}, JUDGE)
     assert change is not None
     assert change.source == TENANT
-    last = counterfactual(event, {PERSON: same, TENANT: same, MISSING: NOTHING}, JUDGE)
+    last = counterfactual(event, {SUBJECT: same, TENANT: same, MISSING: NOTHING}, JUDGE)
     assert last is not None
     assert last.source == MISSING
     assert all(math.isnan(would) for _, would in last.values.values())
@@ -90,8 +86,8 @@ def test_the_tenant_and_what_is_missing_come_after_the_person() -> None:
 def test_no_single_group() -> None:
     every = {"face_matched": 0.0, "face_recognition_confidence": 0.1, "beyond_radius_m": 5000.0}
     event = vector(**CALM | every | {"travel_speed_kmh": 900.0, "accounts_per_device_30d": 2.0})
-    assert counterfactual(event, {PERSON: vector(**CALM), MISSING: NOTHING}, JUDGE) is None
-    assert counterfactual(event, {PERSON: event}, JUDGE) is None
+    assert counterfactual(event, {SUBJECT: vector(**CALM), MISSING: NOTHING}, JUDGE) is None
+    assert counterfactual(event, {SUBJECT: event}, JUDGE) is None
 
 
 VALUES = st.sampled_from([math.nan, 0.0, 0.05, 0.4, 1.0, 2.0, 4.0, 150.0, 500.0])
@@ -100,7 +96,7 @@ VALUES = st.sampled_from([math.nan, 0.0, 0.05, 0.4, 1.0, 2.0, 4.0, 150.0, 500.0]
 @given(st.lists(VALUES, min_size=29, max_size=29), st.lists(VALUES, min_size=29, max_size=29))
 def test_it_clears_and_no_smaller_one_does(one: list[float], other: list[float]) -> None:
     event, instead = np.array(one), np.array(other)
-    change = counterfactual(event, {PERSON: instead}, JUDGE)
+    change = counterfactual(event, {SUBJECT: instead}, JUDGE)
     changed = event.copy()
     count = len(FEATURES_V2)
     if change is not None:
