@@ -85,6 +85,8 @@ def command(names: str | None, name: str, dynamic: bool, log_level: str) -> None
         )
     run = chosen(names, shelf, settings.ocr_keys, settings.sealer)
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Below that it logs whole requests and answers, with the records in them.
+    logging.getLogger("aiokafka").setLevel(max(logging.INFO, logging.getLogger().level))
     if settings.ocr_secret is None and any(agent.name == OCR.name for agent in run):
         log.warning("WATCHFLOOR_OCR_SECRET is not set: plates get no fingerprints and are not compared")
     if settings.letter_secret is None and any(agent.personal for agent in run):
