@@ -29,6 +29,11 @@ COMPACTED = {
     "min.cleanable.dirty.ratio": "0.2",
 }
 
+SEGMENT_MS, AHEAD_MS, SWEEP_MS = 30 * 60_000, 60 * 60_000, 30 * 60_000
+"""Kafka deletes whole segments, by their newest record: one that lies in the same segment as newer ones, or as one
+whose sender's clock is ahead, outlives its retention; and it looks every few minutes. Where no record may be older than
+the topic says, segments are short, clocks are at most an hour ahead, and retention is less by all of that."""
+
 BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 """Of topics whose records carry the time at which they came; see `Topic.by_broker`."""
 
@@ -108,8 +113,11 @@ def wanted(
         if topic.retention_ms is None:
             config = {**COMPACTED, **safe}
         else:
-            retention = FOREVER if forever else str(topic.retention_ms)
+            late = SEGMENT_MS + AHEAD_MS + SWEEP_MS if topic.personal else 0
+            retention = FOREVER if forever else str(topic.retention_ms - late)
             config = {"cleanup.policy": "delete", "retention.ms": retention, **safe}
+            if topic.personal:
+                config |= {"segment.ms": str(SEGMENT_MS), "message.timestamp.after.max.ms": str(AHEAD_MS)}
         if topic.by_broker:
             config |= BROKER_TIME
         if topic.max_message_bytes:

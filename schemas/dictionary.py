@@ -12,7 +12,8 @@ Values are Avro in single-object encoding: the bytes `c3 01`, the 8-byte Rabin f
 lowest byte first, then the record. Every schema reads the records of all versions in `schemas/history/`. Keys are
 UTF-8 text; a record's partition is murmur2 of its key, as the default partitioner of the Java client computes it.
 A `timestamp-millis` is UTC epoch milliseconds. A field with a default may be left out by writers that encode with
-the functions of `schemas/`. What is kept by key is compacted: the newest record of each key stays.
+the functions of `schemas/`. What is kept by key is compacted: the newest record of each key stays. Topics that may hold
+personal data say so: [privacy.md](privacy.md).
 
 | topic | key | kept | holds |
 |---|---|---|---|
@@ -79,7 +80,10 @@ def _key(topic: Topic) -> str:
 
 
 def _kept(topic: Topic) -> str:
-    return "by key" if topic.retention_ms is None else f"{topic.retention_ms // DAY_MS} d"
+    if topic.retention_ms is None:
+        return "by key"
+    days = f"{topic.retention_ms // DAY_MS} d"
+    return f"at most {days}: personal" if topic.personal else days
 
 
 def _cell(text: str) -> str:

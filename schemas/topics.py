@@ -20,6 +20,8 @@ class Topic:
     Records of `inbound` topics come from outside and carry their senders' time; all others are written by workers and
     carry the broker's, so that a worker with a wrong clock neither misleads who reads them nor is refused. `arrival`:
     an inbound topic whose records carry the broker's time all the same, because what counts is when they came.
+    `personal`: its records may hold personal data. None is older than `retention_ms`, no table has them, and what an
+    agent refuses of them is sealed.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Topic:
     partitions: int | None = None
     inbound: bool = False
     arrival: bool = False
+    personal: bool = False
 
     @property
     def by_broker(self) -> bool:
@@ -142,9 +145,10 @@ EVENTS_OCR = Topic(
     key=("source_type", "asset_id"),
     time="occurred_at",
     id="event_id",
-    retention_ms=3 * DAY_MS,  # raw_text may hold personal data
+    retention_ms=3 * DAY_MS,
     doc="What OCR engines read from images of meters and vehicles, with whatever text that was.",
     inbound=True,
+    personal=True,  # raw_text
 )
 OUTCOMES_OCR = Topic(
     name="outcomes.ocr",
@@ -152,10 +156,11 @@ OUTCOMES_OCR = Topic(
     key=("source_type", "asset_id"),
     time="decided_at",
     id="outcome_id",
-    retention_ms=3 * DAY_MS,  # so may corrected_text
+    retention_ms=3 * DAY_MS,
     doc="What people say that images show.",
     inbound=True,
     arrival=True,
+    personal=True,  # corrected_text
 )
 OCR_READINGS = Topic(
     name="ocr.readings",

@@ -127,7 +127,8 @@ def _reading(frame: Frame, moment: Moment, assets: Assets, keys: Keys, out: Out)
     name = b"e" + hashed(event["event_id"], HASH)
     # A remembered id is a timer, whose payload tells a repeat from an event that took somebody's name. It is a hash of
     # what may be kept: one of a plate could be found out by trying.
-    content = hashed(repr([text.identity, *(event[each] for each in sorted(event) if each != "raw_text")]), HASH)
+    rest = [event[each] for each in sorted(event.keys() - {"raw_text", "value"})]
+    content = hashed(repr([text.identity, text.value, *rest]), HASH)
     held = frame.timers.get(key, name)
     if held is not None:
         if held[1] != content:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -16,6 +16,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from producers.records import FAULTS, Rejected, reader
 from schemas.codec import DecodeError
 from schemas.topics import CATALOGUE, DEAD_LETTERS, Topic
+from streams.runtime.letters import WITHHELD
+from streams.sealing import SealedError, Sealer
 from watchfloor.log import message_at, messages
 
 AGENT = "dlq"
@@ -58,6 +60,10 @@ class Letter:
     def group(self) -> tuple[str, str, str, str]:
         record = self.record
         return record["agent"], record["error_class"], record["source_topic"], record["tenant_id"] or ""
+
+    def opened(self, sealer: Sealer) -> "Letter":
+        """The letter with what was sealed in it. Raises SealedError."""
+        return replace(self, record=sealer.open(self.record))
 
     @property
     def timer(self) -> bytes | None:
@@ -222,6 +228,8 @@ def mended(letter: Letter, prefix: str, edit: Edit | None = None) -> bytes:
         record = decoded(letter, prefix)
     except DecodeError as error:
         raise NotReplayable(f"still cannot be read: {error}") from error
+    if letter.record["message"] == WITHHELD:
+        raise NotReplayable(WITHHELD)
     if record is None or value is None:
         raise NotReplayable("the record has no value")
     if edit is not None:
@@ -247,8 +255,8 @@ class Replayer:
     Raises KafkaException from every method; what is not committed then never happened.
     """
 
-    def __init__(self, servers: str, prefix: str, by: str) -> None:
-        self.servers, self.prefix, self.by = servers, prefix, by
+    def __init__(self, servers: str, prefix: str, by: str, sealer: Sealer) -> None:
+        self.servers, self.prefix, self.by, self.sealer = servers, prefix, by, sealer
         self._letters = prefix + DEAD_LETTERS.name
         self._producer = Producer(
             {
@@ -288,7 +296,7 @@ class Replayer:
         # Read after the lock was taken: nobody else can add to it.
         replayed = survey(self.servers, self.prefix, choice, newest=0).replayed
         summary = Summary()
-        batch: list[tuple[Letter, bytes]] = []
+        batch: list[tuple[Letter, Letter, bytes]] = []
         size = 0
         for letter in letters(self.servers, self.prefix, choice.since):
             before = letter.offset < ends.get(letter.partition, 0)
@@ -298,8 +306,9 @@ class Replayer:
                 summary.already += 1
                 continue
             try:
-                value = mended(letter, self.prefix, edit)
-            except NotReplayable as error:
+                opened = letter.opened(self.sealer)
+                value = mended(opened, self.prefix, edit)
+            except (SealedError, NotReplayable) as error:
                 if not skip:
                     self._send(batch, edit is not None)
                     summary.replayed += len(batch)
@@ -307,7 +316,7 @@ class Replayer:
                     raise NotReplayable(f"{letter.id}: {error}; {summary.replayed} before it were replayed") from error
                 summary.skipped.append((letter.id, str(error)))
                 continue
-            batch.append((letter, value))
+            batch.append((letter, opened, value))
             size += len(value)
             if len(batch) >= BATCH_RECORDS or size >= BATCH_BYTES:
                 self._send(batch, edit is not None)
@@ -319,8 +328,8 @@ class Replayer:
         told(summary.replayed)
         return summary
 
-    def _send(self, batch: list[tuple[Letter, bytes]], edited: bool) -> None:
-        """Records and marks in one transaction."""
+    def _send(self, batch: list[tuple[Letter, Letter, bytes]], edited: bool) -> None:
+        """Records and marks in one transaction, of letters as they lie there and as they were opened."""
         if not batch:
             return
         failed: list[Any] = []
@@ -329,11 +338,11 @@ class Replayer:
             if error is not None:
                 failed.append(error)
 
-        counts = {name: self._partitions(name) for name in {letter.record["source_topic"] for letter, _ in batch}}
+        counts = {name: self._partitions(name) for name in {letter.record["source_topic"] for letter, _, _ in batch}}
         self._producer.begin_transaction()
         try:
-            for letter, value in batch:
-                record = letter.record
+            for letter, opened, value in batch:
+                record = opened.record
                 topic, key, count = record["source_topic"], record["key"], counts[record["source_topic"]]
                 kept = [(one["name"], one["value"]) for one in record["headers"] if one["name"] != HEADER]
                 known = CATALOGUE[topic.removeprefix(self.prefix)]
@@ -346,7 +355,7 @@ class Replayer:
                     delivered,
                 )
                 mark = DEAD_LETTERS.codec.encode(self._mark(letter, edited))
-                self._produce(self._letters, letter.partition, key, mark, [], delivered)
+                self._produce(self._letters, letter.partition, letter.record["key"], mark, [], delivered)
             self._producer.commit_transaction(LIMIT_S)
         except KafkaException as error:
             # Readers wait behind an open transaction. When it cannot be ended here, its time limit ends it.

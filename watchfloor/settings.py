@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from models.ocr.redaction import LEAST_SECRET, Keys
+from streams import sealing
+from streams.sealing import Sealer
 
 PREFIX = "WATCHFLOOR_"
 ENDPOINTS = "run/endpoints.json"
@@ -96,6 +98,16 @@ class Settings(BaseSettings):
         min_length=LEAST_SECRET,
         description="Secret of the fingerprints of plates, for workers; without it plates are not compared.",
     )
+    letter_secret: SecretStr | None = Field(
+        default=None,
+        min_length=sealing.LEAST_SECRET,
+        description="Secret that seals dead letters with personal data (workers, `dlq`); without it they are empty.",
+    )
+    former_letter_secret: SecretStr | None = Field(
+        default=None,
+        min_length=sealing.LEAST_SECRET,
+        description="The secret before it, with which `dlq` opens older letters.",
+    )
 
     tenant: str = Field(
         default="local", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Tenant of this host's metrics."
@@ -148,6 +160,12 @@ class Settings(BaseSettings):
             raise ValueError(f"profile prod uses servers of yours: set {' and '.join(unset)}")
         return self
 
+    @model_validator(mode="after")
+    def check_letter_secrets(self) -> Self:
+        if self.former_letter_secret is not None and self.letter_secret is None:
+            raise ValueError("WATCHFLOOR_FORMER_LETTER_SECRET only opens letters: set WATCHFLOOR_LETTER_SECRET, too")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -168,6 +186,14 @@ class Settings(BaseSettings):
     def ocr_keys(self) -> Keys:
         """Of the fingerprints of plates."""
         return Keys(None if self.ocr_secret is None else self.ocr_secret.get_secret_value().encode())
+
+    @property
+    def sealer(self) -> Sealer:
+        """Of dead letters with personal data; nothing is sealed under the former secret."""
+        if self.letter_secret is None:
+            return sealing.NO_SEALER
+        secrets = (self.letter_secret, self.former_letter_secret)
+        return Sealer([each.get_secret_value().encode() for each in secrets if each is not None])
 
     @cached_property
     def model_store(self) -> str:

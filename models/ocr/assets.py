@@ -14,7 +14,19 @@ from models.ocr.device import ALPHABET, UNSEEN, Device, judge, read_once
 from models.ocr.gate import Gate
 from models.ocr.meter import DAY_MS, NEW, Judged, Lead, Meter, Shown, confirm, lead, number, own_rate, seen
 from models.ocr.plates import known
-from models.ocr.redaction import NO_KEYS, UNKNOWN, Keys, Prints, Redacted, classes, meter, plate, prints, redact_plate
+from models.ocr.redaction import (
+    MOST_DIGITS,
+    NO_KEYS,
+    UNKNOWN,
+    Keys,
+    Prints,
+    Redacted,
+    classes,
+    meter,
+    plate,
+    prints,
+    redact_plate,
+)
 from models.readings import METER, RIGHT, UNSURE, WRONG
 
 NAN = math.nan
@@ -85,7 +97,8 @@ class Text(NamedTuple):
         """The text as it was read or corrected. `value`: what the engine takes it for, where it says so."""
         if source_type == METER:
             digits = meter(raw)
-            return cls(Redacted(digits, []), digits, number(raw) if value is None else value, meter=True)
+            value = number(raw) if value is None else value
+            return cls(Redacted(digits, []), digits, value if _countable(digits, value) else None, meter=True)
         found = prints(keys.of(tenant), plate(raw))
         return cls(redact_plate(raw, found, rules.plain), plate(raw), None, found)
 
@@ -100,6 +113,11 @@ class Text(NamedTuple):
         if self.prints is not None:
             return self.prints.whole.hex()
         return self.kept.text if self.meter else classes(self.compared)
+
+
+def _countable(digits: str, value: float | None) -> bool:
+    """Whether a number may be kept: not beside a text that is no meter's, and none that no meter can show."""
+    return value is not None and digits != UNKNOWN and abs(value) < 10**MOST_DIGITS
 
 
 class Measured(NamedTuple):

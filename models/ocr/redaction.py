@@ -140,7 +140,8 @@ class Redacted(NamedTuple):
 
 
 def redact_plate(raw: str, found: Prints | None, plain: bool) -> Redacted:
-    """Of a plate; in plain text where its tenant allows that, and only what may be a plate."""
+    """Of a plate; in plain text where its tenant allows that, and it may be one: no name, no telephone number."""
     text = plate(raw)
-    allowed = plain and LEAST_PLATE <= len(text) <= MOST_PLATE and text.isalnum()
+    mixed = text.isalnum() and not text.isalpha() and not text.isdigit()
+    allowed = plain and mixed and LEAST_PLATE <= len(text) <= MOST_PLATE
     return Redacted(text if allowed else classes(raw)[: 2 * MOST_PLATE], [] if found is None else found.kept)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.topics import Topic
 from streams.runtime.formats import LEVEL, Change, Formats
+from streams.runtime.letters import Letter, withhold
 
 if TYPE_CHECKING:
     from streams.runtime.frame import Frame
@@ -41,6 +42,8 @@ class Agent:
     """Of the formats that it writes once the upgrade to its release is finalised; see `streams.runtime.formats`."""
     changes: tuple[Change, ...] = ()
     """The formats that differ from those of the level below."""
+    seal: Callable[[Letter], Letter] = field(default=withhold, compare=False, repr=False)
+    """What may be written of a dead letter where an input holds personal data. As pure as `process`."""
     formats: Formats = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,6 +61,11 @@ class Agent:
     def input(self) -> Topic:
         """The first input: what holds for the partitions and the key of one input holds for all."""
         return self.inputs[0]
+
+    @property
+    def personal(self) -> bool:
+        """Whether its records may hold personal data: then neither dead letters nor logs say what is in them."""
+        return any(topic.personal for topic in self.inputs)
 
     @property
     def changelog(self) -> str:

@@ -300,7 +300,7 @@ class Frame:
         return good, kept
 
     def reject(self, record: Record, error_class: str, message: str) -> None:
-        """Put a record into the dead letters, whole, with the reason."""
+        """Put a record into the dead letters, whole, with the reason; sealed where it may hold personal data."""
         letter = {
             "source_topic": self._prefix + self._topic_of(record).name,
             "source_offset": record.offset,
@@ -331,7 +331,9 @@ class Frame:
             "message": message[:1000],
             "key": key,
         }
-        row = (key, topics.DEAD_LETTERS.codec.encode(letter))
+        if self.agent.personal:
+            letter = self.agent.seal(letter)
+        row = (letter["key"], topics.DEAD_LETTERS.codec.encode(letter))
         # Records are rejected in passes (bytes, key and time, the agent's own reasons): their order in the log must
         # not depend on which of them shared a frame.
         at = bisect(self._rejected, place)

@@ -30,10 +30,12 @@ class PoisonCounter:
 
     Args:
         limit: records and timers in a row that may make the agent raise.
+        quiet: say what the agent raised by its class alone, because its text may quote personal data.
     """
 
-    def __init__(self, limit: int = POISON_LIMIT) -> None:
+    def __init__(self, limit: int = POISON_LIMIT, *, quiet: bool = False) -> None:
         self.limit = limit
+        self.quiet = quiet
         self.streak = 0
 
     def passed(self, last_refused: bool = False) -> None:
@@ -67,8 +69,8 @@ class PoisonCounter:
         if self.full:
             if others_pass:
                 return
+            text = type(error).__name__ if self.quiet else f"{type(error).__name__}: {error}"
             raise PoisonFloodError(
-                f"{self.streak + 1} records in a row made the agent raise, the last with "
-                f"{type(error).__name__}: {error}"
-            ) from error
+                f"{self.streak + 1} records in a row made the agent raise, the last with {text}"
+            ) from (None if self.quiet else error)
         self.streak += 1

@@ -88,7 +88,7 @@ def run(
     Raises:
         Halt: what would stop the partition.
     """
-    outcome = start or Outcome()
+    outcome = start or Outcome(poison=PoisonCounter(quiet=agent.personal))
     control = control or Control(agent.settings)
     if counts is None:
         names = [topic.name for topic in (*agent.inputs, *agent.outputs, topics.DEAD_LETTERS)]

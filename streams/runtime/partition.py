@@ -80,7 +80,7 @@ class Partition:
         self.store = Store()
         self.mark = Mark({})
         self.delivery: Delivery | None = None
-        self.poison = PoisonCounter()
+        self.poison = PoisonCounter(quiet=self.agent.personal)
         self.flood = Flood()
         self.records_per_frame = FIRST_RECORDS
         self.moved = time.monotonic()

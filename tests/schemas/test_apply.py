@@ -71,6 +71,22 @@ def test_wanted_covers_the_catalogue_and_the_changelogs() -> None:
     assert [topic.name for topic in topics if not topic.keyed] == [f"p.{DEAD_LETTERS.name}"]
 
 
+def test_no_personal_record_outlives_its_topic() -> None:
+    """A segment goes when its newest record is old enough, as the broker sees when it looks."""
+    topics = {each.name: each for each in wanted(CATALOGUE.values(), {}, partitions=1, replication=1)}
+    personal = [topic for topic in CATALOGUE.values() if topic.personal]
+    assert [topic.name for topic in personal] == ["events.ocr", "outcomes.ocr"]
+    for topic in personal:
+        config, most = topics[topic.name].config, topic.retention_ms
+        hour, looks = 3_600_000, 300_000 + 60_000
+        ahead = int(config["message.timestamp.after.max.ms"])
+        assert most is not None
+        assert most <= 72 * hour
+        assert int(config["retention.ms"]) + int(config["segment.ms"]) + ahead + looks <= most
+        # Thousands of files are no way to keep the promise either.
+        assert most / int(config["segment.ms"]) < 200
+
+
 @pytest.mark.kafka
 def test_apply_makes_the_cluster_match(kafka: str, prefix: str) -> None:
     def topics(partitions: int = 2, forever: bool = False) -> list[Wanted]:

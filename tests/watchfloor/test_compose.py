@@ -20,6 +20,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("watchfloor:")}
 ONE_SHOT = {"topics", "migrate"}
+# What an operator fills in.
+GIVEN = "given" * 10
 # Differ on purpose: one machine of a person, and a server.
 SIZES = re.compile(r"num\.|threads|partitions|segment|index|dedupe|session|heartbeat|role|listener|node\.id")
 
@@ -27,7 +29,7 @@ SIZES = re.compile(r"num\.|threads|partitions|segment|index|dedupe|session|heart
 def environment(service: dict[str, Any]) -> dict[str, str]:
     """Its variables, the required ones filled in."""
     return {
-        name: re.sub(r"\$\{\w+:([-?])(.*?)\}", lambda m: m[2] if m[1] == "-" else "given", str(value))
+        name: re.sub(r"\$\{\w+:([-?])(.*?)\}", lambda m: m[2] if m[1] == "-" else GIVEN, str(value))
         for name, value in service["environment"].items()
     }
 
@@ -95,10 +97,18 @@ def test_servers_are_reachable_from_this_machine_only() -> None:
 
 
 def test_no_secret_is_written_down() -> None:
-    """A password is a required variable, never a value or an empty default."""
+    """A password or secret is a required variable, never a value or an empty default."""
     for line in TEXT.splitlines():
-        if "PASSWORD" in line and ":" in line and not line.lstrip().startswith("#"):
+        if re.search("PASSWORD|SECRET", line) and ":" in line and not line.lstrip().startswith("#"):
             assert re.search(r": \$\{\w+:\?[^}]+\}$", line), line
+
+
+def test_who_sees_personal_data_has_the_secrets_and_nobody_else() -> None:
+    secrets = {variable("ocr_secret"), variable("letter_secret")}
+    for name, service in OURS.items():
+        assert secrets & service["environment"].keys() == (secrets if name == "worker" else set()), name
+    for each in secrets:
+        assert re.search(rf"^#   {each}= ", TEXT, re.MULTILINE)
 
 
 def test_everything_waits_for_what_it_needs() -> None:

@@ -20,6 +20,7 @@ from schemas.parse import rabin, stored
 from streams.app import build
 from streams.metrics import METRICS
 from streams.runtime.offline import run
+from streams.sealing import NO_SEALER
 from tests.faults import logs
 from tests.faults.waiting import until
 from tests.streams.runtime import pairs
@@ -249,8 +250,8 @@ def test_a_timer_cannot_be_put_back_and_it_is_said_why(settings: Settings) -> No
 
 def test_of_two_replays_at_once_one_is_refused(settings: Settings) -> None:
     write_letters(settings, 2)
-    with Replayer(settings.kafka, settings.prefix, "ann") as first:
-        with Replayer(settings.kafka, settings.prefix, "bob") as second:
+    with Replayer(settings.kafka, settings.prefix, "ann", NO_SEALER) as first:
+        with Replayer(settings.kafka, settings.prefix, "bob", NO_SEALER) as second:
             assert second.run(Choice(), {0: 2}).replayed == 2
         with pytest.raises(KafkaException):
             first.run(Choice(), {0: 2}, again=True)

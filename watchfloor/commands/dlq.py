@@ -16,6 +16,7 @@ from rich.table import Table
 
 from schemas.codec import DecodeError
 from schemas.topics import CATALOGUE, DEAD_LETTERS
+from streams.sealing import SealedError
 from watchfloor.commands.alerts import Since
 from watchfloor.dead_letters import (
     Choice,
@@ -42,7 +43,8 @@ def command() -> None:
     """Show dead letters, and replay them.
 
     A dead letter is a record that could not be processed, whole, with the reason. Everything here reads from Kafka and
-    works without ClickHouse.
+    works without ClickHouse. Where records may hold personal data the letter is sealed, and `show` and `replay` open it
+    with WATCHFLOOR_LETTER_SECRET.
     """
 
 
@@ -115,16 +117,21 @@ def show(letter_id: Position, as_json: bool) -> None:
     """
     settings = Settings()
     letter = the_letter(settings, letter_id)
-    value: bytes = letter.record["value"] or b""
-    trouble, record = None, None
+    trouble, record, locked = None, None, None
     try:
+        letter = letter.opened(settings.sealer)
         record = decoded(letter, settings.prefix)
+    except SealedError as error:
+        locked = str(error)
     except DecodeError as error:
         trouble = str(error)
+    value: bytes = letter.record["value"] or b""
     if as_json:
         whole = {name: shown(each) for name, each in letter.record.items() if name != "headers"}
         headers = [[one["name"], shown(one["value"])] for one in letter.record["headers"]]
-        about = {"id": letter.id, "written": letter.timestamp, "decoded": record, "unreadable": trouble}
+        about = {
+            "id": letter.id, "written": letter.timestamp, "decoded": record, "unreadable": trouble, "locked": locked,
+        }  # fmt: skip
         click.echo(json.dumps(about | whole | {"headers": headers}, default=shown))
         return
     lines = {
@@ -143,6 +150,9 @@ def show(letter_id: Position, as_json: bool) -> None:
         click.echo(f"{'header':<8} {header['name']}: {header['value']!r}")
     if record is not None:
         click.echo(json.dumps(record, indent=1, default=shown))
+        return
+    if locked:
+        click.echo(f"{'value':<8} cannot be opened: {locked}")
         return
     if trouble:
         click.echo(f"{'value':<8} cannot be read now either: {trouble}")
@@ -223,7 +233,10 @@ def replay(
         if not yes:
             click.confirm(f"Replay {todo:,} of {len(found.chosen):,} letters at {settings.kafka}?", abort=True)
         try:
-            with Replayer(settings.kafka, settings.prefix, by) as replayer, progress("replayed") as told:
+            with (
+                Replayer(settings.kafka, settings.prefix, by, settings.sealer) as replayer,
+                progress("replayed") as told,
+            ):
                 done = replayer.run(
                     choice, found.ends, again=again, skip=on_error == "skip", edit=change, told=told
                 )  # fmt: skip
@@ -247,9 +260,9 @@ def rehearse(settings: Settings, found: Survey, again: bool, change: Any, as_jso
         if letter.position in found.replayed and not again:
             continue
         try:
-            mended(letter, settings.prefix, change)
+            mended(letter.opened(settings.sealer), settings.prefix, change)
             judged.append((letter, None))
-        except NotReplayable as error:
+        except (SealedError, NotReplayable) as error:
             judged.append((letter, str(error)))
     if as_json:
         click.echo(json.dumps({"would_replay": todo, "judged": [[one.id, reason] for one, reason in judged]}))
@@ -277,8 +290,9 @@ def editing(settings: Settings, letter_id: Position) -> Callable[[dict[str, Any]
     """The edit that the person makes in the editor. Raises ClickException when there is none to make."""
     letter = the_letter(settings, letter_id)
     try:
+        letter = letter.opened(settings.sealer)
         record = decoded(letter, settings.prefix)
-    except DecodeError as error:
+    except (SealedError, DecodeError) as error:
         raise click.ClickException(f"{letter.id} cannot be read, so there is nothing to edit: {error}") from error
     if record is None or source_of(letter, settings.prefix) is None:
         raise click.ClickException(f"{letter.id} holds no record of a known topic, so there is nothing to edit")

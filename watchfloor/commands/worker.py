@@ -19,6 +19,7 @@ from streams import app
 from streams.ocr import OCR
 from streams.runtime import Agent
 from streams.runtime.metrics import Metrics
+from streams.sealing import NO_SEALER, Sealer
 from streams.serving import NO_MODELS, Models, Shelf
 from streams.topology import agents
 from watchfloor.registry import READERS, in_words, open_registry
@@ -27,9 +28,11 @@ from watchfloor.settings import Settings
 log = logging.getLogger("watchfloor.worker")
 
 
-def chosen(names: str | None, models: Models = NO_MODELS, keys: Keys = NO_KEYS) -> list[Agent]:
+def chosen(
+    names: str | None, models: Models = NO_MODELS, keys: Keys = NO_KEYS, sealer: Sealer = NO_SEALER
+) -> list[Agent]:
     """The agents named, separated by commas; all of them without a name. Raises BadParameter for an unknown one."""
-    known = {agent.name: agent for agent in agents(models, keys)}
+    known = {agent.name: agent for agent in agents(models, keys, sealer)}
     wanted = [name.strip() for name in names.split(",")] if names else list(known)
     for name in wanted:
         if name not in known:
@@ -80,10 +83,16 @@ def command(names: str | None, name: str, dynamic: bool, log_level: str) -> None
             most_bytes=settings.model_memory_mb * 1_000_000,
             tell=partial(tell_refused, settings),
         )
-    run = chosen(names, shelf, settings.ocr_keys)
+    run = chosen(names, shelf, settings.ocr_keys, settings.sealer)
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Below that it logs whole requests and answers, with the records in them.
+    logging.getLogger("aiokafka").setLevel(max(logging.INFO, logging.getLogger().level))
     if settings.ocr_secret is None and any(agent.name == OCR.name for agent in run):
         log.warning("WATCHFLOOR_OCR_SECRET is not set: plates get no fingerprints and are not compared")
+    if settings.letter_secret is None and any(agent.personal for agent in run):
+        log.warning(
+            "WATCHFLOOR_LETTER_SECRET is not set: what is refused of personal data is not kept, only that it was"
+        )
     metrics = Metrics()
     server, _ = start_http_server(settings.metrics_port, addr=settings.metrics_address, registry=metrics.registry)
     settings.run.mkdir(parents=True, exist_ok=True)

@@ -223,3 +223,19 @@ def test_what_is_remembered_is_small_and_comes_back() -> None:
 )
 def test_numbers(text: str, value: float | None) -> None:
     assert number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "engines", "kept"),
+    [
+        ("004512", None, 4512.0),
+        ("004512", 45.12, 45.12),
+        ("?", 4512.0, None),
+        ("491511234,5678", None, None),
+        ("+49 151 12345678", 4915112345678.0, None),
+        ("12345", 4915112345678.0, None),
+    ],
+)
+def test_a_number_is_kept_beside_what_a_meter_shows_alone(text: str, engines: float | None, kept: float | None) -> None:
+    """A telephone number is none, whether the engine says it or the text."""
+    assert text_of(event(text, 0, value=engines)).value == kept

@@ -49,7 +49,8 @@ def test_plates_stay_only_where_that_is_allowed() -> None:
     assert hidden.fingerprints == shown.fingerprints
     assert len(hidden.fingerprints) == 9
     assert all(len(each) == 32 for each in hidden.fingerprints)
-    assert redact_plate("jane.doe@example.org", None, plain=True).text == classes("jane.doe@example.org")
+    for other in ("jane.doe@example.org", "Jane Doe", "0171 2345678"):
+        assert redact_plate(other, None, plain=True).text == classes(other)
 
 
 def test_without_a_secret_there_are_no_fingerprints() -> None:
