@@ -15,9 +15,10 @@ CREATE TABLE IF NOT EXISTS {database}.events_sync
     source_partition Int32 COMMENT 'Partition of events.sync.',
     source_offset Int64 COMMENT 'Offset in events.sync.' CODEC(Delta, LZ4),
     record_time DateTime64(3, 'UTC') COMMENT 'When it was published: its Kafka timestamp.' CODEC(Delta, LZ4),
+    precedence UInt64 MATERIALIZED 9223372036854775807 - source_offset COMMENT 'Of syncs with one event_id the first published holds, as for the agent.',
     CONSTRAINT tenant CHECK match(tenant_id, '^[a-z0-9_][a-z0-9_-]*$')
 )
-ENGINE = ReplacingMergeTree
+ENGINE = ReplacingMergeTree(precedence)
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (tenant_id, user_id, occurred_at, event_id)
 TTL toDateTime(occurred_at) + INTERVAL 400 DAY

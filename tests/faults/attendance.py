@@ -1,17 +1,12 @@
-"""Seeded check-ins and verdicts of a simulated portfolio, which a trained model judges; some end as tickets."""
+"""Check-ins and verdicts of a simulated portfolio, which a trained model judges; some end as tickets."""
 
 import json
-import random
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import Any
 
 import numpy as np
 
+from models.attendance import FRAUD, GENUINE
 from models.classifiers import Examples, artifact
 from models.control import REFERENCES
 from models.fraud.artifact import NAME, FraudModel, unpack
@@ -28,11 +23,9 @@ from schemas import topics
 from streams.runtime.control import EVERYONE
 from streams.serving import NotLoadedError
 from tests.faults.cluster import Cluster
-from tests.faults.recovery import birth_mark
-from tests.faults.samples import Message
+from tests.faults.simulated import DAYS, Kind, first_day
 
-TENANTS, PEOPLE, DAYS = 2, 300, 26
-"""The days end yesterday: the intake takes events of the last 30 days."""
+TENANTS, PEOPLE = 2, 300
 
 LEARNED = 4_000
 """Events of which the model is trained."""
@@ -44,61 +37,20 @@ BY = {"by": "faults", "reason": "attendance"}
 
 
 def simulation(seed: int) -> Simulation:
-    start = (datetime.now(UTC) - timedelta(DAYS + 1)).date()
-    return Simulation(Scenario(TENANTS, PEOPLE, DAYS, start, seed, 0.1, LEVELS["easy"], 0.85))
+    return Simulation(Scenario(TENANTS, PEOPLE, DAYS, first_day(), seed, 0.1, LEVELS["easy"], 0.85))
 
 
-class Crowd:
-    """An endless stream of check-ins, each day's verdicts behind them, one simulated month after the other.
-
-    Event ids say when they were published, and through which partition of their device they go, so that every way
-    through the three agents is watched.
-    """
-
-    def __init__(self, seed: int, partitions: int, odd: bool = True) -> None:
-        """odd: whether repeats and conflicting repeats are mixed in."""
-        self.random = random.Random(seed)
-        self.seed, self.partitions, self.odd = seed, partitions, odd
-        self._recent: deque[dict[str, Any]] = deque(maxlen=500)
-        self._names: dict[str, str] = {}
-        self._messages = self._stream()
-
-    def next(self) -> Message:
-        return next(self._messages)
-
-    def _stream(self) -> Iterator[Message]:
-        for month in count():
-            self._names.clear()
-            for day in simulation(self.seed + month).days():
-                for event in day.events:
-                    yield from self._odd()
-                    yield self._good(event)
-                for outcome in day.outcomes:
-                    record = outcome | {"event_id": self._names[outcome["event_id"]]}
-                    yield message("outcome", topics.OUTCOMES_ATTENDANCE, record)
-
-    def _good(self, event: Mapping[str, Any]) -> Message:
-        carrier = event["person_id"] if event["device_id"] is None else event["device_id"]
-        key = f"{event['tenant_id']}|{carrier}".encode()
-        way = topics.ATTENDANCE_BY_DEVICE.partition_of(key, self.partitions)
-        name = f"{event['event_id']}{birth_mark(time.time())}{way}."
-        self._names[event["event_id"]] = name
-        record = {**event, "event_id": name}
-        self._recent.append(record)
-        return message("good", topics.EVENTS_ATTENDANCE, record)
-
-    def _odd(self) -> Iterator[Message]:
-        roll = self.random.random()
-        if self.odd and self._recent and roll < 0.023:
-            old = self.random.choice(self._recent)
-            if roll < 0.02:
-                yield message("repeat", topics.EVENTS_ATTENDANCE, old)
-            else:
-                yield message("conflict", topics.EVENTS_ATTENDANCE, old | {"fix_age_s": 1234.5})
-
-
-def message(intent: str, topic: topics.Topic, record: Mapping[str, Any]) -> Message:
-    return Message(intent, topic.key_of(record), topic.codec.encode(dict(record)), topic)
+ATTENDANCE = Kind(
+    days=lambda seed: simulation(seed).days(),
+    events=topics.EVENTS_ATTENDANCE,
+    outcomes=topics.OUTCOMES_ATTENDANCE,
+    link="event_id",
+    other={"fix_age_s": 1234.5},
+    reverse=lambda outcome: {"verdict": GENUINE if outcome["verdict"] == FRAUD else FRAUD},
+    between=lambda event: topics.ATTENDANCE_BY_DEVICE.key_of(
+        event | {"carrier": event["device_id"] or event["person_id"]}
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)

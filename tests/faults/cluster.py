@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -36,6 +37,7 @@ class Cluster:
         self.broker.start_limit_s = START_LIMIT_S
         self.database = Engine(home)
         self.needed = (self.broker, self.database) if database else (self.broker,)
+        self.secret = secrets.token_hex(32)  # of fingerprints, and of sealed dead letters
         self.prefix = ""
         self.partitions = 4
         self.processes: dict[str, Process] = {}
@@ -87,6 +89,8 @@ class Cluster:
             "WATCHFLOOR_DATABASE": self.database_name,
             "WATCHFLOOR_MODELS": self.models,
             "WATCHFLOOR_TRUSTED_KEYS": str(self.trusted),
+            "WATCHFLOOR_OCR_SECRET": self.secret,
+            "WATCHFLOOR_LETTER_SECRET": self.secret,
         }
 
     # -- topics -------------------------------------------------------------------------------------------

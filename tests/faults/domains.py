@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from schemas import topics
 from schemas.topics import Topic
 from streams.serving import NO_MODELS, Models
 from tests.faults import attendance
-from tests.faults.attendance import Crowd
+from tests.faults.attendance import ATTENDANCE
 from tests.faults.cluster import Cluster
+from tests.faults.ocr import OCR
 from tests.faults.samples import Fleet, Message
+from tests.faults.simulated import Simulated
+from tests.faults.sync import SYNC
 
 
 class Source(Protocol):
@@ -43,12 +47,14 @@ class Domain:
 DOMAINS: Mapping[str, Domain] = {
     "metrics": Domain(lambda seed, partitions, odd: Fleet(seed, odd=odd), topics.PREDICTIONS_ANOMALY),
     "attendance": Domain(
-        Crowd,
+        partial(Simulated, ATTENDANCE),
         topics.PREDICTIONS_FRAUD,
         repartitioned=True,
         models=attendance.model,
         enter=attendance.enter,
     ),
+    "sync": Domain(partial(Simulated, SYNC), topics.PREDICTIONS_CONFLICT, repartitioned=True),
+    "ocr": Domain(partial(Simulated, OCR), topics.PREDICTIONS_OCR_TRUST),
 }
 
 

@@ -19,7 +19,7 @@ class Process:
 
     name: str
     command: Sequence[str]
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     log: Path
     lives: int = 0
     popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)

@@ -11,9 +11,11 @@ from uuid import uuid4
 
 import streams.topology
 import tests.faults.topology
+from models.ocr.redaction import Keys
 from producers.control import ask, command
 from sinks.tables import ROUTES, TABLES
 from streams.runtime.agent import Agent
+from streams.sealing import Sealer
 from streams.serving import NO_MODELS
 from tests.faults import logs, relay
 from tests.faults.bad_input import KINDS, LUCKY
@@ -83,7 +85,9 @@ def agents_of(scenario: Scenario, cluster: Cluster, seed: int) -> Sequence[Agent
     match scenario.agents:
         case "product":
             loaded = [DOMAINS[name].models(cluster, seed) for name in scenario.domains]
-            return streams.topology.agents(next((one for one in loaded if one is not NO_MODELS), NO_MODELS))
+            models = next((one for one in loaded if one is not NO_MODELS), NO_MODELS)
+            secret = cluster.secret.encode()
+            return streams.topology.agents(models, Keys(secret), Sealer([secret]))
         case "relay":
             return relay.AGENTS
         case _:

@@ -276,11 +276,13 @@ PEERS: dict[Kind, str] = {
     "exactly_once": "the same on stock Faust with a Table, exactly_once",
 }
 
+ALL = ("metrics", "attendance", "sync", "ocr")
+
 SHORT = Scenario(
     "short",
-    "5 kills of worker and sink, broker and database once each, metrics and attendance",
+    "5 kills of worker and sink, broker and database once each, all four domains",
     short,
-    domains=("metrics", "attendance"),
+    domains=ALL,
     workers=2,
     partitions=2,
     sinks=1,
@@ -320,11 +322,12 @@ RELAY: tuple[Scenario, ...] = (
 LONG: tuple[Scenario, ...] = (
     Scenario(
         "kills",
-        "20 kill -9 of 3 workers and 2 sinks, metrics and attendance",
+        "20 kill -9 of 3 workers and 2 sinks, all four domains",
         mixed_kills(20, "worker", "worker", "sink"),
-        domains=("metrics", "attendance"),
+        domains=ALL,
         workers=3,
         sinks=2,
+        rate=120,
     ),
     Scenario(
         "rebalances",

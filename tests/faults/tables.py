@@ -132,8 +132,8 @@ def decoded(topic: Topic, records: Iterable[Logged]) -> Iterator[tuple[Logged, d
 
 def judge(servers: str, prefix: str, database: Database, table: Table, sources: Sequence[Topic]) -> Verdict:
     """Compare a table with its topics. Of several versions of an alert the newest must stand."""
-    raw = sources[0] is topics.EVENTS_METRICS
-    # A sample that came twice may stand with either place in the log: the values are the same.
+    raw = sources[0] in (topics.EVENTS_METRICS, topics.EVENTS_SYNC)
+    # An event that came twice may stand with either place in the log: the values are the same.
     columns = [
         number for number, column in enumerate(table.columns) if not raw or column.field not in (OFFSET, TIMESTAMP)
     ]

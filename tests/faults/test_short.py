@@ -19,8 +19,11 @@ def test_kills_change_nothing(tmp_path: Path) -> None:
     assert result.events > 1_000
     assert result.total("found") > result.events
     rows = {verdict.what: verdict.found for verdict in result.verdicts}
-    for table in ("metric_samples", "events_attendance", "outcomes", "labelled_predictions", "tickets", "alerts"):
+    shown = ("metric_samples", "events_attendance", "outcomes", "labelled_predictions", "tickets", "alerts")
+    for table in (*shown, "events_sync", "outcomes_sync", "events_ocr", "ocr_captures", "outcomes_ocr"):
         assert rows[f"table {table}"] > 0, table
+    for topic in ("predictions.conflict", "labelled.conflict", "predictions.ocr_trust", "labelled.ocr_trust"):
+        assert rows[topic] > 0, topic
     assert result.faults["kill worker"] + result.faults["kill sink"] == 5
     assert result.faults["kill broker"] == result.faults["kill database"] == 1
     assert all(not one.never for one in result.recovery)

@@ -211,30 +211,39 @@ def test_a_verdict_stands_beside_the_prediction_that_it_is_about(bench: Bench) -
     assert found == [{"prediction_id": judged["prediction_id"], "verdict": "false_positive"}]
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_of_conflicting_samples_the_first_published_holds(bench: Bench, apart: bool) -> None:
+@pytest.mark.parametrize(
+    ("topic", "table", "made", "changes", "apart"),
+    [
+        (topics.EVENTS_METRICS, METRIC_SAMPLES, event, {"cpu_percent": 99.0}, False),
+        (topics.EVENTS_METRICS, METRIC_SAMPLES, event, {"cpu_percent": 99.0}, True),
+        (topics.EVENTS_SYNC, EVENTS_SYNC, synced, {"fields_changed": ["another"]}, True),
+    ],
+)
+def test_of_conflicting_events_the_first_published_holds(
+    bench: Bench, topic: Topic, table: Table, made: Callable[..., dict[str, Any]], changes: dict[str, Any], apart: bool
+) -> None:
     """In one block or in two, before and after merges, and when everything is stored again in the other order."""
-    topic, table = topics.EVENTS_METRICS, f"{bench.store.database}.metric_samples"
-    first = [event(n) for n in range(0, 30, 3)]
+    name, key = f"{bench.store.database}.{table.name}", KEYS[table.name]
+    first = [made(n) for n in range(0, 30, 3)]
     bench.write(topic, first, partition=0)
     if apart:
         bench.drain()
-    expected = by_key(bench.expected(topic, METRIC_SAMPLES), *KEYS["metric_samples"])
-    bench.write(topic, [{**each, "cpu_percent": 100.0 - number} for number, each in enumerate(first)], partition=0)
+    expected = by_key(bench.expected(topic, table), *key)
+    bench.write(topic, [each | changes for each in first], partition=0)
     bench.write(topic, first, partition=0)
     bench.drain()
 
     def held() -> dict[tuple[str, ...], dict[str, object]]:
-        return by_key(bench.rows(METRIC_SAMPLES), *KEYS["metric_samples"])
+        return by_key(bench.rows(table), *key)
 
     assert held() == expected
-    columns = ", ".join(METRIC_SAMPLES.names)
+    columns = ", ".join(table.names)
     bench.store.command(
-        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table} ORDER BY source_offset DESC "
+        f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} ORDER BY source_offset DESC "
         "SETTINGS insert_deduplicate = 0, optimize_on_insert = 0"
     )
     assert held() == expected
-    bench.store.command(f"OPTIMIZE TABLE {table} FINAL")
+    bench.store.command(f"OPTIMIZE TABLE {name} FINAL")
     assert held() == expected
 
 

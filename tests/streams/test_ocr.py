@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.ocr.health import Health, least, normal, read, silent_at, unpack_health
 from models.ocr.redaction import Keys, plate
-from models.readings import METER, VEHICLE
+from models.readings import CORRECTABLE_DAYS, METER, VEHICLE
 from producers.simulator.ocr import Scenario, Simulation
 from schemas import topics
 from schemas.topics import Topic
@@ -156,6 +156,47 @@ def test_verdicts_label_the_predictions(world: list[dict[str, Any]]) -> None:
     for each in labels:
         assert each["label"] == ({one["event_id"]: one["verdict"] for one in verdicts}[each["event_id"]] == "wrong")
         assert each["source"] == "user_correction"
+
+
+Told = tuple[float, float | None, str]
+"""Days after noon at which a record is published, and at which it was decided; its verdict, or which slot scored."""
+
+CHAMPION: Told = (0.0, None, "champion")
+LAST = CORRECTABLE_DAYS
+JOINS: dict[str, tuple[list[Told], list[tuple[bool | None, float]]]] = {
+    "missing": ([CHAMPION], []),
+    "in time": ([CHAMPION, (1, 1, "wrong")], [(True, 1)]),
+    "early": ([(-1, -1, "wrong"), CHAMPION], [(True, -1)]),
+    "two early ones, the older one last": ([(-2, -2, "right"), (-1, -3, "wrong"), CHAMPION], [(False, -2)]),
+    "late": ([CHAMPION, (LAST - 0.25, LAST - 0.25, "wrong")], [(True, LAST - 0.25)]),
+    "twice": ([CHAMPION, (1, 1, "wrong"), (2, 1, "wrong")], [(True, 1)]),
+    "reversed": ([CHAMPION, (1, 1, "wrong"), (3, 3, "right")], [(True, 1), (False, 3)]),
+    "the older one last": ([CHAMPION, (3, 3, "right"), (4, 1, "wrong")], [(False, 3)]),
+    "taken back": ([CHAMPION, (1, 1, "wrong"), (2, 2, "unsure")], [(True, 1), (None, 2)]),
+    "two slots": ([CHAMPION, (1, 1, "wrong"), (2, None, "challenger")], [(True, 1), (True, 1)]),
+    "after the horizon": ([CHAMPION, (LAST + 0.25, LAST + 0.25, "wrong")], []),
+}
+
+
+@pytest.mark.parametrize("name", JOINS)
+def test_labels_by_what_comes(name: str) -> None:
+    given, expected = JOINS[name]
+    (scored,) = said(ran(event("e-1", "001234")), topics.PREDICTIONS_OCR_TRUST)
+    found = []
+    for offset, (published, decided, what) in enumerate(given):
+        topic, record = topics.PREDICTIONS_OCR_TRUST, scored | {"slot": what}
+        if decided is not None:
+            at = NOON + round(decided * DAY)
+            told = {"outcome_id": f"o-{at}", "verdict": what, "decided_by": "jane", "decided_at": at, "reason": None}
+            names = {each: scored[each] for each in ("tenant_id", "event_id", "subject")}
+            topic, record = topics.OCR_VERDICTS, names | told
+        time = NOON + round(published * DAY)
+        found.append(InputRecord(topic.key_of(record), topic.codec.encode(record), time, offset, (), topic.name))
+    for cuts in (1, 2, 2000):
+        joined = run(OCR_OUTCOMES, sorted(found, key=order), tick=NOON + 2 * LAST * DAY, cuts=lambda cuts=cuts: cuts)
+        labels = said(joined, topics.LABELLED_OCR_TRUST)
+        assert [(each["label"], (each["label_version"] - NOON) / DAY) for each in labels] == expected
+        assert not letters(joined)
 
 
 def test_any_cut_gives_the_same_bytes(world: list[dict[str, Any]]) -> None:

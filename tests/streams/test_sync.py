@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
@@ -127,6 +128,41 @@ def test_every_sync_is_scored_and_logged_once(world: tuple[list[Said], list[Said
     assert [each["probability"] for each in made] == heuristic.probabilities(table).tolist()
     assert {each["model_version"] for each in made} == {"heuristic_v1"}
     assert {each["slot"] for each in made} == {"champion"}
+
+
+def test_of_every_record_there_is_a_prediction_a_repeat_or_a_dead_letter(world: tuple[list[Said], list[Said]]) -> None:
+    topic, chance = topics.EVENTS_SYNC, Random(11)
+    wrong: dict[str, Callable[[InputRecord, Said], InputRecord]] = {
+        "ConflictingEvent": lambda record, each: remade(record, each | {"fields_changed": ["another"]}),
+        "DecodeError": lambda record, each: record._replace(value=(record.value or b"")[:-1]),
+        "EmptyValue": lambda record, each: record._replace(value=None),
+        "EventFromTheFuture": lambda record, each: record._replace(timestamp=record.timestamp - HOUR),
+        "EventTooOld": lambda record, each: record._replace(timestamp=record.timestamp + 31 * DAY),
+        "InvalidEvent": lambda record, each: remade(record, each | {"event_id": ""}),
+        "KeyMismatch": lambda record, each: record._replace(key=b"acme|nobody"),
+    }
+    meant: Counter[str] = Counter()
+    given: list[InputRecord] = []
+    for record, each in zip(log(topic, world[0], "occurred_at"), world[0], strict=True):
+        given.append(record)
+        what = chance.choice(["good", "good", "repeat", *wrong])
+        meant["good"] += 1
+        if what != "good":
+            meant[what] += 1
+            given.append(record if what == "repeat" else wrong[what](record, each))
+    given = [record._replace(offset=offset) for offset, record in enumerate(given)]
+    first = run(SYNC_USERS, given)
+    made = said(run(SYNC, between(first)), topics.PREDICTIONS_CONFLICT)
+    assert Counter(errors(first)) == Counter({name: meant[name] for name in wrong})
+    assert min(meant.values()) > 10
+    assert Counter((each["tenant_id"], each["event_id"]) for each in made) == Counter(
+        (each["tenant_id"], each["event_id"]) for each in world[0]
+    )
+    assert len(given) == len(made) + meant["repeat"] + len(errors(first))
+
+
+def remade(record: InputRecord, event: Said) -> InputRecord:
+    return record._replace(value=topics.EVENTS_SYNC.codec.encode(event))
 
 
 def test_no_cut_changes_a_byte(world: tuple[list[Said], list[Said]]) -> None:
@@ -379,6 +415,19 @@ JOINS: dict[str, tuple[list[tuple[float, int | None, bool | None]], list[Any]]] 
         [(False, "sync_result", 2), (True, "sync_result", 40)],
     ),
     "the older one last": ([MADE, (5, 5, True), (6, 2, False)], [(True, "sync_result", 5)]),
+    "two early ones": ([(-2, -2, True), (-1, -1, False), MADE], [(False, "sync_result", -1)]),
+    "two early ones, the older one last": ([(-2, -2, False), (-1, -3, True), MADE], [(False, "sync_result", -2)]),
+    "early and reversed": (
+        [(-1, -1, True), MADE, (3, 3, False)],
+        [(True, "sync_result", -1), (False, "sync_result", 3)],
+    ),
+    "early and again": ([(-1, -1, True), MADE, (3, -1, True)], [(True, "sync_result", -1)]),
+    "late, as presumed": ([MADE, (30, 30, False)], [PRESUMED, (False, "sync_result", 30)]),
+    "late and again": ([MADE, (30, 30, True), (31, 30, True)], [PRESUMED, (True, "sync_result", 30)]),
+    "late and reversed": (
+        [MADE, (30, 30, True), (40, 40, False)],
+        [PRESUMED, (True, "sync_result", 30), (False, "sync_result", 40)],
+    ),
     "after the horizon": ([MADE, (49, 49, True)], [PRESUMED]),
 }
 
