@@ -16,7 +16,7 @@ setup: ## make this checkout ready to run (the others do it themselves)
 setup-jdk:
 	@deploy/setup.sh --jdk
 
-demo: setup ## from nothing to a real alert and tickets; DEMO_SECONDS=60 makes it end by itself
+demo: setup ## from nothing to a real alert, tickets and advice; DEMO_SECONDS=60 makes it end by itself
 	@.venv/bin/watchfloor demo
 
 test: setup ## all tests; SUITES=tests/schemas for some

@@ -14,6 +14,7 @@ BENCHMARKS = {
     "sink": "Rows per second into ClickHouse.",
     "detectors": "Cost of a sample: each detector, all of them, changelog and memory of a host.",
     "fraud": "The whole fraud path beside quixstreams, with 1, 10 and 100 tenants in a frame.",
+    "domains": "A sync and an OCR reading in the agents, by the rule and with a model.",
     "hosts": "A thousand hosts at one sample a second on one worker.",
 }
 

@@ -193,10 +193,15 @@ def view(world: World, tenant: str) -> Control:
     references = {
         name: [each | {"tenant_id": tenant} for each in records] for name, records in world.references.items()
     }
+    return obeyed(commands([tenant], references))
+
+
+def obeyed(commands: Iterable[Record]) -> Control:
+    """Control after these commands, each at its `requested_at`."""
     topic = topics.CONTROL_COMMANDS
     asked = [
         InputRecord(topic.key_of(each), topic.codec.encode(each), each["requested_at"], number)
-        for number, each in enumerate(commands([tenant], references))
+        for number, each in enumerate(commands)
     ]
     judged = run(CONTROL, asked)
     rows = [(topic, key or b"", value) for topic in topics.CONTROL for key, value in judged.topic(topic.name)]

@@ -29,8 +29,9 @@ def command(seconds: float | None) -> None:
     Starts Kafka, ClickHouse, a worker and the sink; replays a recorded week at this machine's level; samples this
     machine each second; then loads CPU and disk for real, for 12 seconds, and shows the alert and its rows. Then months
     of check-ins of three simulated employers are scored, models of fraud trained and activated, and three days played
-    live. The last line of stdout is a summary as JSON. Topics, tables and models of the demo are made anew each time;
-    nothing else is touched.
+    live; then the same with syncs of mobile users, their conflicts and advice, and with readings of meters and plates
+    that people correct. The last line of stdout is a summary as JSON. Topics, tables and models of the demo are made
+    anew each time; nothing else is touched.
 
     Exit codes: 1 something was lost, doubled, or no alert came in time; 130 stopped before anything was measured.
     """

@@ -93,7 +93,7 @@ def conflict(
     last = until or LAST_MS
     if events_file is None or outcomes is None:
         source: dict[str, Any] = {"source": "clickhouse"}
-        found = _stored(settings, tenant, last)
+        found = logged(settings, tenant, last)
     else:
         source = {"source": events_file.name}
         found = _replayed(events_file, outcomes, tenant, last)
@@ -108,7 +108,8 @@ def conflict(
         show(report, "{kind} on {feature_set}", CASES, [_measured(report["metrics"], result)], settings.model_store)
 
 
-def _stored(settings: Settings, tenant: str | None, until_ms: int) -> Found:
+def logged(settings: Settings, tenant: str | None, until_ms: int) -> Found:
+    """The labelled syncs of a tenant, or of all that pool their data, as ClickHouse has them until an event time."""
     store = open_store(settings, timeout_s=QUERY_LIMIT_S)
     last = min(until_ms, int(datetime.now(UTC).timestamp() * 1000))
     since = last - SPAN_MS

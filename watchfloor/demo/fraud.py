@@ -1,51 +1,38 @@
 """Attendance in the demonstration: a portfolio's past, training on what was logged, live days, verdicts."""
 
 import asyncio
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from models.classifiers import Examples, TooFewLabels, artifact
+from models.classifiers import Examples, TooFewLabels
 from models.control import REFERENCES
 from models.fraud.artifact import NAME
 from models.fraud.features import FEATURES_V2, LARGEST
 from models.fraud.heuristic import VERSION as RULE
 from models.fraud.training import SPAN_MS, Result, learn
-from models.registry import Place, version_at
-from models.registry.activation import Post, value_of
+from models.registry import Place
+from models.registry.activation import value_of
 from models.tickets import AUDIT, DECISION
-from producers.control import NoAnswer, ask_all, command
-from producers.publish import Accepted, Publisher
 from producers.references import NONE, changes
-from schemas.topics import ALERTS, EVENTS_ATTENDANCE, OUTCOMES_ATTENDANCE, TICKETS, Topic
+from schemas.topics import ALERTS, EVENTS_ATTENDANCE, OUTCOMES_ATTENDANCE, TICKETS
 from sinks.labelled import Wanted, labelled
 from sinks.store import Store, quoted
+from watchfloor.demo.act import WHO, WHY, Act, Served, setting
 from watchfloor.demo.portfolio import LIVE_DAYS, Portfolio, portfolio
-from watchfloor.demo.tally import count, scored, tally
+from watchfloor.demo.tally import count
 from watchfloor.demo.terminal import Terminal
-from watchfloor.demo.watch import Seen, Watch, event_ids
-from watchfloor.registry import Shelf, in_words
+from watchfloor.demo.watch import Seen
+from watchfloor.demo.worlds import Part, Record
 from watchfloor.settings import Settings
 
-Record = dict[str, Any]
-
-AT_ONCE = 2000
 LIVE_S = 15.0
 """So long the live days take."""
 
-LIMIT_S = 300.0
-"""For each step of the pipeline, on a busy machine."""
-
-ANSWER_LIMIT_S = 60.0
-POLL_S = 0.3
 SHOWN = 6
 """Alerts, and tickets, that are shown; the others are counted."""
-
-WHO, WHY = "demo", "demonstration"
 
 FIGURES = """
 SELECT p.tenant_id AS tenant, p.model_version AS version, count() AS events, countIf(p.decision = 'ticket') AS tickets,
@@ -61,57 +48,23 @@ SETTINGS join_use_nulls = 1
 """
 
 
-class Stopped(Exception):
-    """Somebody wants the demonstration to end."""
+class Fraud(Act):
+    """Attendance: check-ins of three employers."""
 
-
-@dataclass(slots=True)
-class Served:
-    """What serves a tenant. `why`: in words; `version`: of its own model, if it has one."""
-
-    tenant: str
-    why: str
-    version: str | None = None
-    figures: Mapping[str, Any] = field(default_factory=dict)
-    certificate: Mapping[str, Any] | None = None
-
-
-class Fraud:
-    """One run of it. `run` gives the figures for scripts.
-
-    Args:
-        settings: of the demonstration, with the servers' addresses.
-        store: its database.
-        stop: set when it is to end early.
-    """
+    name, view = "attendance", "v_outcomes"
+    model, events, outcomes = NAME, EVENTS_ATTENDANCE, OUTCOMES_ATTENDANCE
 
     def __init__(self, settings: Settings, store: Store, terminal: Terminal, stop: asyncio.Event) -> None:
-        self.settings, self.store, self.terminal, self.stop = settings, store, terminal, stop
-        self.published: Counter[str] = Counter()
+        super().__init__(settings, store, terminal, stop)
         self.seen: list[Seen] = []
         self.audited: set[str] = set()
 
-    async def run(self) -> dict[str, Any]:
-        """Everything until the verdicts of the live days are joined; less where it was stopped.
-
-        Raises KafkaException, TimeoutError, Unavailable, Refused, Mismatch.
-        """
-        began = time.monotonic()
-        found: dict[str, Any] = {"finished": False}
-        try:
-            await self._story(found)
-            found["finished"] = True
-        except Stopped:
-            self.terminal.note("Stopped: attendance ends here.")
-        found["seconds"] = round(time.monotonic() - began, 1)
-        return found | await self._books()
-
-    async def _story(self, found: dict[str, Any]) -> None:
+    async def story(self, found: dict[str, Any]) -> None:
         terminal = self.terminal
         terminal.title("Check-ins of three employers, frauds among them")
         began = time.monotonic()
         with terminal.waiting("simulating the past months of three tenants"):
-            made = await self._do(portfolio, datetime.now(UTC).date())
+            made = await self.do(portfolio, datetime.now(UTC).date())
         past, live = made.past, made.live
         sizes = ", ".join(
             f"{tenant} {people} people for {made.days[tenant]} days" for tenant, people in made.people.items()
@@ -138,7 +91,7 @@ class Fraud:
         ]
         began = time.monotonic()
         with self.terminal.waiting("entering sites, calendars and rosters"):
-            await self._control(commands)
+            await self.control(commands)
         counts = ", ".join(f"{len(each):,} {name.rpartition('.')[2]}" for name, each in made.references.items())
         self.terminal.done("Control", f"{counts}: versioned, audited settings", time.monotonic() - began)
 
@@ -146,8 +99,8 @@ class Fraud:
         """The past through the workers, with its own times."""
         began = time.monotonic()
         with self.terminal.waiting(f"{len(events):,} check-ins of the past: Kafka, features, score, ClickHouse"):
-            await self._publish(EVENTS_ATTENDANCE, events, "occurred_at")
-            await self._until(lambda: scored(self.store, NAME) >= len(events), "the last score of the past")
+            await self.publish(EVENTS_ATTENDANCE, events, "occurred_at")
+            await self.scored(len(events))
         took = time.monotonic() - began
         rate = len(events) / took
         self.terminal.done(
@@ -155,8 +108,8 @@ class Fraud:
         )
         began = time.monotonic()
         with self.terminal.waiting(f"{len(outcomes):,} verdicts of supervisors, joined with what they judge"):
-            await self._publish(OUTCOMES_ATTENDANCE, outcomes)
-            await self._labelled({each["event_id"] for each in outcomes})
+            await self.publish(OUTCOMES_ATTENDANCE, outcomes)
+            await self.labelled({each["event_id"] for each in outcomes})
         self.terminal.done(
             "Labels", f"{len(outcomes):,} verdicts, joined in the stream with what they judge", time.monotonic() - began
         )
@@ -166,11 +119,11 @@ class Fraud:
         """A model of the tenant's own, of what was logged, as far as it is in ClickHouse; or why there is none."""
         began = time.monotonic()
         with self.terminal.waiting(f"training for {tenant}"):
-            found = await self._do(self._learn, tenant)
+            found = await self.do(self._learn, tenant)
         if isinstance(found, str):
             served = Served(tenant, f"the documented rule: {found}")
         else:
-            served = await self._do(self._store, tenant, found)
+            served = await self.do(self._store, tenant, found)
         self.terminal.done("Model", f"[bold]{tenant}[/bold]: {served.why}", time.monotonic() - began)
         return served
 
@@ -183,9 +136,7 @@ class Fraud:
             return str(error)
 
     def _store(self, tenant: str, result: Result) -> Served:
-        manifest = result.manifest(tenant, version_at(datetime.now(UTC)), {"source": "clickhouse"})
-        with in_words():
-            Shelf.open(self.settings).publish(manifest, artifact.pack(result.scorer))
+        manifest = self.keep(tenant, result)
         learned, figures = result.about["train"], manifest.about()["metrics"]
         why = f"a model of its own ({manifest.version}), of {learned['rows']:,} labelled check-ins, "
         why += f"{learned['positives']} of them frauds"
@@ -201,48 +152,28 @@ class Fraud:
         for each in served:
             if each.version is None:
                 continue
-            value = value_of(Place(NAME, each.tenant), each.version)
-            commands.append(_set(each.tenant, Post(NAME).setting, value))
+            commands.append(self.activation(each.tenant, each.version))
             proof = each.certificate
             if proof is None or proof["since"] is None:
                 said.append(f"{each.tenant}: no tickets without a person, the newest verdicts do not prove enough")
                 continue
-            commands.append(_set(each.tenant, "fraud_certificate", f"{value}@{proof['since']}"))
-            commands.append(_set(each.tenant, "auto_ticket", True))
+            value = value_of(Place(NAME, each.tenant), each.version)
+            commands.append(setting(each.tenant, "fraud_certificate", f"{value}@{proof['since']}"))
+            commands.append(setting(each.tenant, "auto_ticket", True))
             said.append(
                 f"{each.tenant}: {proof['correct']} of {proof['reviews']} reviewed would-be tickets were right: "
                 f"certified from p0 {proof['since']:.2f} on"
             )
         began = time.monotonic()
         with self.terminal.waiting("activating"):
-            await self._control(commands)
+            await self.control(commands)
         self.terminal.done("Active", "; ".join(said) or "nothing: no tenant has a model", time.monotonic() - began)
 
     async def _live(self, events: Sequence[Record]) -> dict[str, int]:
         """The live days, fast: what comes out is shown as it comes."""
         terminal = self.terminal
         terminal.title(f"{LIVE_DAYS} days live, in {LIVE_S:.0f} seconds: {len(events):,} check-ins")
-        before = scored(self.store, NAME)
-        watch = await asyncio.to_thread(
-            Watch, self.settings.kafka, self.settings.prefix, self._see, topics=(ALERTS, TICKETS)
-        )
-        try:
-            begin, first = time.monotonic(), events[0]["occurred_at"]
-            pace = (events[-1]["occurred_at"] - first) / LIVE_S
-            at = 0
-            while at < len(events):
-                now = first + (time.monotonic() - begin) * pace
-                due = at
-                while due < len(events) and events[due]["occurred_at"] <= now:
-                    due += 1
-                await self._publish(EVENTS_ATTENDANCE, events[at:due])
-                at = due
-                await self._pause()
-            wanted = before + len(events)
-            await self._until(lambda: scored(self.store, NAME) >= wanted, "the last live score")
-            await self._pause()
-        finally:
-            await asyncio.to_thread(watch.stop)
+        await self.watched((ALERTS, TICKETS), self._see, Part(list(events), []), LIVE_S)
         shown: Counter[str] = Counter(seen.topic for seen in self.seen if seen.record["seq"] == 1)
         for name, noun in ((TICKETS.name, "tickets"), (ALERTS.name, "alerts for people")):
             if shown[name] > SHOWN:
@@ -271,9 +202,9 @@ class Fraud:
         """What supervisors said of the live days; gives how many of their events have a label."""
         began = time.monotonic()
         with self.terminal.waiting(f"{len(outcomes):,} verdicts come in"):
-            await self._publish(OUTCOMES_ATTENDANCE, outcomes)
+            await self.publish(OUTCOMES_ATTENDANCE, outcomes)
             judged = {each["event_id"] for each in outcomes}
-            await self._labelled(judged)
+            await self.labelled(judged)
         live = len(judged & {each["event_id"] for each in events})
         self.terminal.done(
             "Joined",
@@ -285,7 +216,7 @@ class Fraud:
     async def _figures(self, served: Iterable[Served], since: int) -> list[dict[str, Any]]:
         """What each version has done in the live days, as ClickHouse has it."""
         query = FIGURES.format(database=quoted(self.store.database))
-        rows: list[dict[str, Any]] = await self._do(self.store.query, query, {"model": NAME, "since": since})
+        rows: list[dict[str, Any]] = await self.do(self.store.query, query, {"model": NAME, "since": since})
         models = {each.tenant: each for each in served}
         self.terminal.title("What they did in these days, as ClickHouse has it")
         self.terminal.table(
@@ -302,87 +233,8 @@ class Fraud:
         )
         return [{**row, "held_out": dict(models[row["tenant"]].figures)} for row in rows]
 
-    async def _books(self) -> dict[str, Any]:
-        """Every check-in that is in Kafka against its prediction; every verdict against its row."""
-
-        def read() -> dict[str, Any]:
-            events = event_ids(self.settings.kafka, self.settings.prefix, EVENTS_ATTENDANCE)
-            deadline = time.monotonic() + LIMIT_S
-            while scored(self.store, NAME) < len(set(events)) and time.monotonic() < deadline:
-                time.sleep(POLL_S)
-            found = tally(self.store, events, NAME)
-            outcomes = count(self.store, "v_outcomes")
-            return {
-                "events": found.events,
-                "predictions": found.predictions,
-                "lost": found.lost,
-                "doubled": found.doubled,
-                "verdicts": outcomes,
-                "verdicts_lost": self.published[OUTCOMES_ATTENDANCE.name] - outcomes,
-                "tickets": count(self.store, "v_tickets", "purpose = {purpose:String}", purpose=DECISION),
-                "alerts": count(self.store, "v_alerts", "metric = {name:String}", name=NAME),
-            }
-
-        with self.terminal.waiting("closing the books of attendance"):
-            return await asyncio.to_thread(read)
-
-    # -- helpers ------------------------------------------------------------------------------------------
-
-    async def _do(self, action: Callable[..., Any], *values: Any) -> Any:
-        """Do it beside the story, unless it is to end."""
-        if self.stop.is_set():
-            raise Stopped
-        return await asyncio.to_thread(action, *values)
-
-    async def _pause(self) -> None:
-        if self.stop.is_set():
-            raise Stopped
-        await asyncio.sleep(POLL_S)
-
-    async def _until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for what the database says. Raises TimeoutError."""
-        deadline = time.monotonic() + LIMIT_S
-        while not await self._do(condition):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{what} did not come within {LIMIT_S:.0f} s")
-            await self._pause()
-
-    async def _labelled(self, events: set[str]) -> None:
-        """Wait until each of these events has its label, as far as it was published."""
-        ids = f"SELECT DISTINCT event_id FROM {quoted(self.store.database)}.v_labelled_predictions"
-
-        def joined() -> bool:
-            return events <= {row["event_id"] for row in self.store.query(ids)}
-
-        await self._until(joined, "the label of the last verdict")
-
-    async def _publish(self, topic: Topic, records: Sequence[Record], time_field: str | None = None) -> None:
-        """Publish records, with their own time as Kafka timestamp where a field is named."""
-
-        def send(part: Sequence[Record]) -> None:
-            times = None if time_field is None else [record[time_field] for record in part]
-            for outcome in publisher.publish(topic, part, times):
-                if not isinstance(outcome, Accepted):
-                    raise TimeoutError(f"{topic.name}: {outcome}")
-            self.published[topic.name] += len(part)
-
-        with Publisher(self.settings.kafka, prefix=self.settings.prefix, client="demo", limit_s=30) as publisher:
-            for first in range(0, len(records), AT_ONCE):
-                await self._do(send, records[first : first + AT_ONCE])
-
-    async def _control(self, commands: Sequence[Record]) -> None:
-        """Have commands carried out. Raises NoAnswer, also where one was refused."""
-
-        def answers() -> list[dict[str, Any]]:
-            settings = self.settings
-            return list(ask_all(settings.kafka, commands, prefix=settings.prefix, limit_s=ANSWER_LIMIT_S))
-
-        found = await self._do(answers)
-        refused = [each["message"] for each in found if each["outcome"] != "accepted"]
-        if refused or len(found) < len(commands):
-            raise NoAnswer(f"{len(found)} of {len(commands)} commands were answered; refused: {refused[:3]}")
-
-
-def _set(tenant: str, name: str, value: Any) -> Record:
-    text = json.dumps(value)
-    return command(action="set", tenant=tenant, name=name, value=text, expected_version=0, by=WHO, reason=WHY)
+    def books(self) -> dict[str, Any]:
+        return super().books() | {
+            "tickets": count(self.store, "v_tickets", "purpose = {purpose:String}", purpose=DECISION),
+            "alerts": count(self.store, "v_alerts", "metric = {name:String}", name=NAME),
+        }

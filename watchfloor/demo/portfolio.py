@@ -1,14 +1,11 @@
 """The portfolio of the demonstration: three simulated tenants, months of their past and days that are played live."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from producers.simulator import LEVELS, Scenario, Simulation
 from producers.simulator.tenants import midnight
-
-Record = dict[str, Any]
+from watchfloor.demo.worlds import Part, Record, parted
 
 DAYS, LIVE_DAYS, VERDICT_DAYS = 120, 3, 7
 """Simulated in all; of them those that are played live, and at the end those in which verdicts about them come."""
@@ -18,14 +15,6 @@ LARGE, OTHERS = 250, 65
 
 LARGE_FRAUD, OTHERS_FRAUD = 0.02, 0.01
 """Shares of fraudulent events: so many that a few live days have some."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Check-ins and verdicts of some time, each in its order."""
-
-    events: list[Record]
-    outcomes: list[Record]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +61,8 @@ def portfolio(today: date, days: int = DAYS, large: int = LARGE, others: int = O
             events += [each for each in mine if each["occurred_at"] < until]
             outcomes += day.outcomes
     known = {each["event_id"] for each in events}
-    past, live = _parted(events, "occurred_at", since)
-    before, after = _parted([each for each in outcomes if each["event_id"] in known], "decided_at", since)
+    past, live = parted(events, "occurred_at", since)
+    before, after = parted([each for each in outcomes if each["event_id"] in known], "decided_at", since)
     return Portfolio(
         {tenant.tenant_id: len(tenant.people) for tenant in tenants},
         {tenant.tenant_id: (end - tenant.begins).days for tenant in tenants},
@@ -81,10 +70,3 @@ def portfolio(today: date, days: int = DAYS, large: int = LARGE, others: int = O
         Part(past, before),
         Part(live, after),
     )
-
-
-def _parted(records: Iterable[Record], time: str, since: int) -> tuple[list[Record], list[Record]]:
-    """Records before a time and from it on, epoch milliseconds, each in order."""
-    ordered = sorted(records, key=lambda record: record[time])
-    place = sum(record[time] < since for record in ordered)
-    return ordered[:place], ordered[place:]

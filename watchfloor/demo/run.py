@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -24,9 +25,11 @@ from streams.topology import AGENTS
 from watchfloor.commands.collect import open_sources
 from watchfloor.commands.db import open_store
 from watchfloor.demo import history
+from watchfloor.demo.conflicts import Conflicts
 from watchfloor.demo.fraud import Fraud
 from watchfloor.demo.level import Level, levels
 from watchfloor.demo.live import Live, Outcome
+from watchfloor.demo.readings import Readings
 from watchfloor.demo.summary import faults, remarks, report, show
 from watchfloor.demo.tally import count, scored, tally
 from watchfloor.demo.terminal import Terminal, shown_path, usual
@@ -66,6 +69,9 @@ NEXT = (
     ('sql "SELECT * FROM demo.v_alerts"', "beside it: what this demo left"),
 )
 
+ACTS = (Fraud, Conflicts, Readings)
+"""What follows the machine's own metrics, each about a domain."""
+
 SHOWN = ("cpu_percent", "memory_percent", "disk_write_bytes_per_s")
 
 ROW = """
@@ -103,8 +109,8 @@ class Cast(Supervisor):
 
 
 def isolated(settings: Settings, keys: Path) -> Settings:
-    """The same instance with a prefix, a database, models and a key of the demonstration's own, for the processes
-    started, too. The key lives in the folder `keys`.
+    """The same instance with a prefix, a database, models and keys of the demonstration's own, for the processes
+    started, too. The key that signs lives in the folder `keys`, the secret of plates' fingerprints nowhere.
     """
     if settings.profile == "prod":
         raise click.ClickException("The demonstration loads the machine and has no place in profile prod.")
@@ -112,6 +118,7 @@ def isolated(settings: Settings, keys: Path) -> Settings:
     os.environ[variable("database")] = "demo" if settings.database == "watchfloor" else f"{settings.database}_demo"
     home = settings.home.absolute()
     os.environ[variable("home")] = str(home)
+    os.environ[variable("ocr_secret")] = secrets.token_hex(32)
     models, trusted, key = home / "demo" / "models", home / "demo" / "trusted-keys", keys / "signing-key"
     shutil.rmtree(models, ignore_errors=True)
     trusted.unlink(missing_ok=True)
@@ -197,7 +204,9 @@ class Demo:
         await self.calm(here, await self.history(here))
         self.report["set_up_seconds"] = round(time.monotonic() - self.began, 1)
         outcome = await self.live()
-        self.report["attendance"] = await Fraud(self.settings, self.store, self.terminal, self.stop).run()
+        for act in ACTS:
+            if not self.stop.is_set():
+                self.report[act.name] = await act(self.settings, self.store, self.terminal, self.stop).run()
         if self.seconds is None and not self.stop.is_set():
             self.terminal.title("Everything runs on, this machine's samples too; Ctrl-C ends the demonstration")
             self.terminal.note(f"From another terminal: {self.said('tickets', 'list')}")

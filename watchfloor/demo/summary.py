@@ -12,6 +12,13 @@ from watchfloor.demo.terminal import Terminal
 ALERT_LIMIT_S = 10.0
 """From the begin of the burst to the alert's record in Kafka."""
 
+ACTS = {
+    "attendance": ("check-ins", "verdicts", "events.attendance"),
+    "syncs": ("syncs", "outcomes", "events.sync"),
+    "readings": ("readings", "corrections", "events.ocr"),
+}
+"""By the name of an act: its events, what comes of them, and their topic."""
+
 
 def report(outcome: Outcome, found: Tally) -> dict[str, Any]:
     """The figures for scripts. Seconds and milliseconds are in the names; null: not measured."""
@@ -38,16 +45,17 @@ def faults(figures: dict[str, Any]) -> list[str]:
         found.append(f"{figures['doubled']} predictions are there once too often")
     if not figures["live_samples"]:
         found.append("no live sample was scored")
-    fraud = figures.get("attendance", {})
-    for name, what in (
-        ("lost", "check-ins have no prediction in ClickHouse"),
-        ("doubled", "predictions of check-ins are there once too often"),
-        ("verdicts_lost", "verdicts are not in ClickHouse"),
-    ):
-        if fraud.get(name):
-            found.append(f"{fraud[name]} {what}")
-    if fraud.get("finished") and all(name == RULE for name in fraud["served_by"].values()):
-        found.append("no tenant got a model of its own")
+    for name, (noun, said, _) in ACTS.items():
+        act = figures.get(name, {})
+        for what, fault in (
+            ("lost", f"{noun} have no prediction in ClickHouse"),
+            ("doubled", f"predictions of {noun} are there once too often"),
+            ("verdicts_lost", f"{said} are not in ClickHouse"),
+        ):
+            if act.get(what):
+                found.append(f"{act[what]} {fault}")
+        if act.get("finished") and all(version == RULE for version in act["served_by"].values()):
+            found.append(f"no tenant got a model of its own for its {noun}")
     if figures["burst"] and figures["burst_to_alert_seconds"] is None:
         found.append("the burst raised no alert")
     return found
@@ -89,14 +97,20 @@ def show(terminal: Terminal, figures: dict[str, Any]) -> None:
             ),
         ]
     )
+    for name, (noun, said, topic) in ACTS.items():
+        if act := figures.get(name):
+            terminal.table(
+                [
+                    (noun, f"{act['events']:,}", f"records in the topic {topic}"),
+                    ("predictions", f"{act['predictions']:,}", "rows of the view v_predictions"),
+                    ("lost", str(act["lost"]), "event ids of the topic without a prediction in the view"),
+                    ("doubled", str(act["doubled"]), "predictions beyond one per event id"),
+                    (said, f"{act['verdicts']:,}", f"different ones in ClickHouse; lost: {act['verdicts_lost']}"),
+                ]
+            )
     if fraud := figures.get("attendance"):
         terminal.table(
             [
-                ("check-ins", f"{fraud['events']:,}", "records in the topic events.attendance"),
-                ("predictions", f"{fraud['predictions']:,}", "rows of the view v_predictions, model fraud"),
-                ("lost", str(fraud["lost"]), "event ids of the topic without a prediction in the view"),
-                ("doubled", str(fraud["doubled"]), "predictions beyond one per event id"),
-                ("verdicts", f"{fraud['verdicts']:,}", "rows of v_outcomes; lost: " + str(fraud["verdicts_lost"])),
                 ("tickets", str(fraud["tickets"]), "rows of v_tickets but for the random audit"),
                 ("alerts", str(fraud["alerts"]), "rows of v_alerts about people, most of them the rule's of the past"),
             ]

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from watchfloor.demo.live import Outcome
-from watchfloor.demo.summary import faults, remarks, report
+from watchfloor.demo.run import ACTS as RUN
+from watchfloor.demo.summary import ACTS, faults, remarks, report
 from watchfloor.demo.tally import Tally, compare
 
 
@@ -57,7 +58,7 @@ def test_what_must_not_be(what: Outcome, found: Tally, fault: str) -> None:
     assert fault in said
 
 
-ATTENDANCE = {
+ACT = {
     "finished": True,
     "served_by": {"a": "v1", "b": "heuristic_v1"},
     "lost": 0,
@@ -77,9 +78,17 @@ ATTENDANCE = {
         ({"served_by": {}, "finished": False}, None),  # stopped before it came to that
     ],
 )
-def test_what_must_not_be_of_attendance(wrong: dict[str, Any], fault: str | None) -> None:
-    found = faults(report(outcome(), GOOD) | {"attendance": ATTENDANCE | wrong})
-    assert [fault in each for each in found] == [True] if fault else found == []
+def test_what_must_not_be_of_an_act(wrong: dict[str, Any], fault: str | None) -> None:
+    for act, (noun, said, _) in ACTS.items():
+        found = faults(report(outcome(), GOOD) | {act: ACT | wrong})
+        words = fault and fault.replace("check-ins", noun).replace("verdicts", said)
+        assert [words in each for each in found] == [True] if words else found == []
+
+
+def test_every_act_has_books() -> None:
+    assert [act.name for act in RUN] == list(ACTS)
+    for act in RUN:
+        assert ACTS[act.name][2] == act.events.name
 
 
 def test_a_late_alert_is_said_and_is_no_fault() -> None:
