@@ -81,8 +81,9 @@ class Batch:
         if not tables.FIRST_MS <= time < tables.LAST_MS:
             return f"{self.route.month_of} is {time}, which is not between the years 1970 and 2200"
         if self.route.judged_elsewhere:
-            if not -tables.MOST_BEHIND_MS <= time - message.timestamp()[1] <= tables.MOST_AHEAD_MS:
-                return f"{self.route.month_of} is more than 31 days before or an hour after its publishing"
+            if not -self.route.behind_ms <= time - message.timestamp()[1] <= tables.MOST_AHEAD_MS:
+                days = self.route.behind_ms // tables.DAY_MS
+                return f"{self.route.month_of} is more than {days} days before or an hour after its publishing"
             belongs = self._contents.key(row)
             if belongs != message.key():
                 return f"the key is {message.key()!r}, but the record belongs under {belongs!r}"

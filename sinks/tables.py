@@ -58,6 +58,11 @@ class Route:
     def month_of(self) -> str:
         return self.tables[0].month_of
 
+    @property
+    def behind_ms(self) -> int:
+        """How long before it was published an event may have happened, where anyone may write to the topic."""
+        return LONGEST_BEHIND_MS if self.topic.arrival else MOST_BEHIND_MS
+
 
 def columns(text: str, place: tuple[str, str] = ("source_partition", "source_offset")) -> tuple[Column, ...]:
     """Columns from lines of `name type` or `name type = field`, with the record's place and time at the end."""
@@ -511,3 +516,6 @@ LAST_MS = 7_258_118_400_000  # 2200
 # what agents take (30 days, 10 minutes).
 MOST_BEHIND_MS = 31 * DAY_MS
 MOST_AHEAD_MS = 3_600_000
+LONGEST_BEHIND_MS = 400 * DAY_MS
+"""Of topics that are stamped when their records come: what was decided long ago may come today. Their tables keep it so
+long."""

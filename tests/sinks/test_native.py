@@ -169,10 +169,10 @@ def assert_equal(route: Route, values: list[bytes]) -> None:
         for column in table.columns:
             if not column.field.startswith("@"):
                 kind = native.parse(column.type)
-                assert outcome(compiled, column.field, kind, rows) == outcome(plain, column.field, kind, rows)
+                assert said_of(compiled, column.field, kind, rows) == said_of(plain, column.field, kind, rows)
 
 
-def outcome(found: Decoded | Scanned, field: str, kind: native.Type, rows: "array[int]") -> bytes | type[Exception]:
+def said_of(found: Decoded | Scanned, field: str, kind: native.Type, rows: "array[int]") -> bytes | type[Exception]:
     try:
         return found.columns([(field, kind)], rows)[0]
     except (TypeError, ValueError, OverflowError) as error:
@@ -259,3 +259,15 @@ def test_a_batch_sorts_its_records() -> None:
     assert [each.message.offset() for each in batch.rejected] == [4, 5, 6]
     assert [each.error_class for each in batch.rejected] == ["InvalidRecord", "InvalidRecord", "DecodeError"]
     assert "other|h0" in batch.rejected[0].reason
+
+
+def test_outcomes_of_long_ago_are_kept_as_long_as_their_table_keeps_them() -> None:
+    (route,) = (route for route in ROUTES if route.topic.name == "outcomes.attendance")
+    day = 86_400_000
+    late = [outcome(n) | {"decided_at": NOW_MS - days * day} for n, days in enumerate((0, 60, 399, 401))]
+    topic = route.topic
+    batch = Batch(route, [Record(topic.codec.encode(each), n, topic.key_of(each)) for n, each in enumerate(late)])
+    assert sorted(row for rows in batch.months.values() for row in rows) == [0, 1, 2]
+    assert [each.reason for each in batch.rejected] == [
+        "decided_at is more than 400 days before or an hour after its publishing"
+    ]
