@@ -7,8 +7,6 @@ TTL toDateTime(occurred_at) + INTERVAL 2 YEAR
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Every version of every capture: as it was read, and what people said that it shows.';
 
-INSERT INTO {database}.ocr_capture_events SELECT * FROM {database}.ocr_captures;
-
 CREATE OR REPLACE VIEW {database}.v_ocr_capture_events AS
 SELECT * FROM {database}.ocr_capture_events FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1;

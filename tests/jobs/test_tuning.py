@@ -200,8 +200,9 @@ def test_a_noisy_detector_is_tuned_where_it_is_noisy_and_back_again(site: Site) 
 
 def test_the_job_for_people(site: Site) -> None:
     listed = site.watchfloor("jobs", "list").splitlines()
-    assert [line.split("  ")[0] for line in listed] == ["alert-budget", "join-outcomes", "parity", "tune-alerts"]
-    assert listed[3].startswith("tune-alerts  Daily: raise what detectors need to fire")
+    names = ["active-learning", "alert-budget", "join-outcomes", "parity", "tune-alerts"]
+    assert [line.split("  ")[0] for line in listed] == names
+    assert listed[-1].startswith("tune-alerts  Daily: raise what detectors need to fire")
     shown = site.watchfloor("jobs", "run", "tune-alerts", "--dry-run", "--tenant", "globex")
     assert shown == "Nothing is to be tuned.\n"
     result = CliRunner().invoke(main, ["jobs", "run", "tune-alerts", "--now", "2099-01-01"])
