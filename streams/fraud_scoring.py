@@ -1,7 +1,6 @@
 """What serves a batch of check-ins, each by the version of its tenant and as that lets it, and what it says of them."""
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from models.fraud.artifact import NAME, FraudModel
 from models.registry.activation import Post
 from schemas import topics
 from streams import fraud_calibration
-from streams.runtime import Control
+from streams.runtime import Control, Spans
 from streams.serving import FLAGS, MODELS, OFF, Models, Serving, serving
 
 Floats = NDArray[np.float64]
@@ -100,21 +99,17 @@ def score(control: Control, models: Models, asked: Iterable[Asked], table: Float
 def _groups(control: Control, models: Models, asked: Iterable[Asked]) -> Iterable[tuple[tuple[Serving, Policy], Rows]]:
     """What serves, what its tenants let it do, and the rows of which both hold."""
     groups: dict[Any, tuple[tuple[Serving, Policy], Rows]] = {}
-    spans: dict[str, tuple[Sequence[int], dict[int, Rows]]] = {}
+
+    def group(tenant: str, time: int) -> Rows:
+        served = serving(control, models, POST, tenant, time)
+        served = fraud_calibration.calibrated(control, models, served, tenant, time)
+        policy = policy_of(control, served, tenant, time)
+        same = (served.place, served.version, served.calibration, served.refused, policy)
+        return groups.setdefault(same, ((served, policy), []))[1]
+
+    rows_of = Spans(control, SETTINGS, group).of
     for row, (tenant, time) in enumerate(asked):
-        found = spans.get(tenant)
-        if found is None:
-            found = spans[tenant] = control.edges(SETTINGS, tenant), {}
-        edges, known = found
-        span = bisect_right(edges, time)
-        rows = known.get(span)
-        if rows is None:
-            served = serving(control, models, POST, tenant, time)
-            served = fraud_calibration.calibrated(control, models, served, tenant, time)
-            policy = policy_of(control, served, tenant, time)
-            same = (served.place, served.version, served.calibration, served.refused, policy)
-            rows = known[span] = groups.setdefault(same, ((served, policy), []))[1]
-        rows.append(row)
+        rows_of(tenant, time).append(row)
     return groups.values()
 
 

@@ -3,8 +3,7 @@
 What stands out, static limits and silence open alerts; the rest of the way is the alert agent's (streams.alerts).
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
@@ -24,7 +23,7 @@ from streams.evidence import Together
 from streams.host_state import EXTRA_LIMIT, HostState, Watch
 from streams.repeats import Seen
 from streams.runs import Finding, Run
-from streams.runtime import Agent, Control, Due, Frame
+from streams.runtime import Agent, Control, Due, Frame, Spans
 from streams.serving import NO_MODELS, Models, Serving, serving
 from streams.tuned import NOWHERE, thresholds
 
@@ -82,6 +81,11 @@ class Rules(NamedTuple):
             {name: control.get(topics.CONTROL_THRESHOLDS.name, tenant, cut, time) for name, cut in CUTS.items()},
         )
 
+    def scoped(self, control: Control, event: Event, time: int) -> Self:
+        """They with what holds in the scopes that a sample is in."""
+        tuned = thresholds(control, event["tenant_id"], event["host"], event["occurred_at"], time, self.threshold)
+        return self._replace(tuned=tuned) if tuned else self
+
     def holds(self, finding: Finding) -> bool:
         """Whether the alert budget has no room for what has been found; what is CRITICAL has its own."""
         return finding.severity != "CRITICAL" and finding.score < self.cuts.get(finding.detector, 0.0)
@@ -100,41 +104,15 @@ SETTINGS = (
 """All that `Rules.of` looks at."""
 
 
-class Book:
-    """The rules of a frame's samples, which are looked up once for a tenant as long as none of its settings changes."""
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
-        self._known: dict[str, tuple[Sequence[int], dict[int, Rules]]] = {}
-
-    def of(self, tenant: str, time: int) -> Rules:
-        """As `Rules.of`."""
-        found = self._known.get(tenant)
-        if found is None:
-            found = self._known[tenant] = self._control.edges(SETTINGS, tenant), {}
-        edges, spans = found
-        span = bisect_right(edges, time)
-        rules = spans.get(span)
-        if rules is None:
-            rules = spans[span] = Rules.of(self._control, tenant, time)
-        return rules
-
-    def of_event(self, event: Event, time: int) -> Rules:
-        """Those that hold for a sample, too, in the scopes that it is in."""
-        tenant = event["tenant_id"]
-        rules = self.of(tenant, time)
-        tuned = thresholds(self._control, tenant, event["host"], event["occurred_at"], time, rules.threshold)
-        return rules._replace(tuned=tuned) if tuned else rules
-
-
 def process(frame: Frame, models: Models = NO_MODELS) -> None:
-    book = Book(frame.control)
+    control = frame.control
+    rules_of = Spans(control, SETTINGS, partial(Rules.of, control)).of
     predictions: list[dict[str, Any]] = []
     candidates: list[dict[str, Any]] = []
     for moment in frame.timeline():
         if isinstance(moment, Due):
             host = frame.state.live(moment.key, HostState)
-            rules = book.of(moment.key.decode().split("|", 1)[0], moment.deadline)
+            rules = rules_of(moment.key.decode().split("|", 1)[0], moment.deadline)
             candidates += rules.allow([silence.due(frame.timers, moment, host.newest)])
             continue
         record, event = moment.record, moment.value
@@ -143,7 +121,7 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
             frame.reject(record, "InvalidEvent", wrong)
             continue
         key = topics.EVENTS_METRICS.key_of(event)
-        rules = book.of_event(event, record.timestamp)
+        rules = rules_of(event["tenant_id"], record.timestamp).scoped(control, event, record.timestamp)
         host = frame.state.live(key, HostState)
         seen = host.memory.meet(event["event_id"], content(event))
         if seen is Seen.CONFLICT:
@@ -158,7 +136,7 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
         else:
             found = [silence.heard(frame.timers, key, event, host.newest, moment.clock)]
             host.newest = event["occurred_at"]
-            together = Together(event, partial(forest, frame.control, models, event, record.timestamp))
+            together = Together(event, partial(forest, control, models, event, record.timestamp))
             predictions.append(score(host, event, found, rules, together))
             candidates += rules.allow(found)
     frame.send(topics.PREDICTIONS_ANOMALY, predictions)

@@ -89,7 +89,7 @@ class Scoring(NamedTuple):
         for row, (fields, one) in enumerate(zip(out, probability.tolist(), strict=True)):
             fields |= {"probability": one, "risk_level": RISKS[risks[row]], "detail": detail}
             if served.model is not None and risks[row] == CRITICAL:
-                # Of few: they cost a millisecond.
+                # Of few: they cost more than all else.
                 fields["contributions"] = self._contributions(served.model, table[row])
         return out
 

@@ -12,7 +12,7 @@ from models.conflict.artifact import NAME
 from models.conflict.entity import UNTOUCHED, Entity, conclude, observe, pack_entity, unpack_entity
 from models.conflict.features import FEATURE_SETS, FEATURES, LARGEST
 from models.control import DEFAULTS, STATE_LEVEL
-from models.decisions import CRITICAL, HIGH, RISKS
+from models.decisions import RISKY
 from models.identity import prediction_id
 from models.registry.activation import CHAMPION, Post
 from schemas import topics
@@ -30,9 +30,6 @@ CHAMPIONS = Scoring(
 )
 SHADOWS = CHAMPIONS._replace(post=Post(NAME, slot="shadow:boosted"))
 """Of a model that is scored and logged beside the champion, and never acts."""
-
-RISKY = frozenset({RISKS[HIGH], RISKS[CRITICAL]})
-"""Risks of which a client is told what to do."""
 
 ENTITY = b"entity"
 """The timer that holds an entity: its end is when it is forgotten."""

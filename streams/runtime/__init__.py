@@ -5,7 +5,7 @@ It knows nothing of any domain. An agent is a pure function over frames; the sam
 """
 
 from streams.runtime.agent import Agent
-from streams.runtime.control import Control
+from streams.runtime.control import Control, Spans
 from streams.runtime.errors import Halt, PoisonFloodError, StateVersionError
 from streams.runtime.formats import Change
 from streams.runtime.frame import Event, Frame, Record
@@ -24,6 +24,7 @@ __all__ = [
     "Part",
     "PoisonFloodError",
     "Record",
+    "Spans",
     "State",
     "StateVersionError",
 ]

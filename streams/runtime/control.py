@@ -7,13 +7,15 @@ them all.
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Self
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from schemas.codec import DecodeError
 from schemas.topics import Topic
 from streams.runtime.errors import StateVersionError
+
+T = TypeVar("T")
 
 EVERYONE = "*"
 NO_OFFSET = -1
@@ -206,6 +208,32 @@ class Control:
         view._scopes = scopes
         view.offset = offset
         return view
+
+
+class Spans(Generic[T]):
+    """What a view of control makes of a tenant, once for each time in which none of the settings changes.
+
+    Args:
+        settings: by (topic, name): all that `make` looks at.
+        make: of a tenant, and a time in the span, epoch milliseconds.
+    """
+
+    __slots__ = ("_control", "_known", "_make", "_settings")
+
+    def __init__(self, control: Control, settings: Iterable[tuple[str, str]], make: Callable[[str, int], T]) -> None:
+        self._control, self._settings, self._make = control, tuple(settings), make
+        self._known: dict[str, tuple[list[int], dict[int, T]]] = {}
+
+    def of(self, tenant: str, time: int) -> T:
+        """What was made for the span of a record timestamp, epoch milliseconds."""
+        found = self._known.get(tenant)
+        if found is None:
+            found = self._known[tenant] = self._control.edges(self._settings, tenant), {}
+        edges, made = found
+        span = bisect_right(edges, time)
+        if span not in made:
+            made[span] = self._make(tenant, time)
+        return made[span]
 
 
 def _scopes(places: Iterable[Place], known: Mapping[Place, list[str]]) -> dict[Place, list[str]]:

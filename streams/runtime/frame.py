@@ -364,7 +364,7 @@ class Frame:
         alike = topic.key == self.agent.input.key and count == self._counts[self.agent.input.name]
         own = self._own_keys() if alike else set()
         given = list(rows)
-        if given and own.issuperset([key for key, _ in given]):
+        if given and alike and own.issuperset([key for key, _ in given]):
             self._rows(topic, self.partition).extend(given)
             return
         placed: dict[int, list[Row]] = {}
