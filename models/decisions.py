@@ -12,6 +12,9 @@ Flags = NDArray[np.bool_]
 
 LOW, MEDIUM, HIGH, CRITICAL = range(4)
 RISKS = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
+RISKY = frozenset(RISKS[HIGH:])
+"""Risks that somebody should hear of."""
+
 CLEAR, ALERT, TICKET = range(3)
 DECISIONS = ("clear", "alert", "ticket")
 

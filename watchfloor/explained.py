@@ -107,6 +107,18 @@ def _judge(scoring: Scoring) -> Callable[[Serving, Cuts, Record], Judge]:
     return judged
 
 
+def _told(scoring: Scoring, **about: Any) -> Explained:
+    """Of a model that nothing acts upon by itself; see streams.scoring. `about`: the fields that differ."""
+    return Explained(
+        scoring=scoring,
+        answer=_answer(scoring),
+        judge=_judge(scoring),
+        unit=PROBABILITY,
+        cleared="less than HIGH",
+        **about,
+    )
+
+
 def _attended(event: Record) -> str:
     at = "no fix"
     if event["latitude"] is not None:
@@ -150,12 +162,9 @@ EXPLAINED: Mapping[str, Explained] = {
             one="this person",
             many="this tenant's people",
         ),
-        Explained(
-            scoring=sync.CHAMPIONS,
-            answer=_answer(sync.CHAMPIONS),
-            judge=_judge(sync.CHAMPIONS),
+        _told(
+            sync.CHAMPIONS,
             shares=conflict_rule.contributions,
-            unit=PROBABILITY,
             feature_sets=CONFLICT_SETS,
             space=CONFLICT_SPACE,
             alike=None,
@@ -164,16 +173,12 @@ EXPLAINED: Mapping[str, Explained] = {
             event=_synced,
             what="a conflict",
             said=("no conflict", "conflict"),
-            cleared="less than HIGH",
             one="this user",
             many="this tenant's users",
         ),
-        Explained(
-            scoring=ocr.SCORING,
-            answer=_answer(ocr.SCORING),
-            judge=_judge(ocr.SCORING),
+        _told(
+            ocr.SCORING,
             shares=ocr_rule.contributions,
-            unit=PROBABILITY,
             feature_sets=OCR_SETS,
             space=OCR_SPACE,
             alike="vehicle",
@@ -182,7 +187,6 @@ EXPLAINED: Mapping[str, Explained] = {
             event=_read,
             what="a wrong reading",
             said=("right", "wrong"),
-            cleared="less than HIGH",
             one="this meter or gate",
             many="this tenant's meters or gates",
         ),

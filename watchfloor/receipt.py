@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.counterfactual import MISSING, SUBJECT, TENANT, counterfactual
-from models.decisions import CLEAR, CRITICAL, DECISIONS, HIGH, RISKS, Cuts
+from models.decisions import CLEAR, DECISIONS, RISKS, RISKY, Cuts
 from models.fraud.artifact import CALIBRATION, unpack_calibration
 from models.registry import EVERYONE, ArtifactRefused, KeyFileError, NoSuchVersion, Place, Registry, StorageError
 from models.registry.activation import SLOT, value_of
@@ -26,8 +26,6 @@ Record = Mapping[str, Any]
 
 SCORE = ("probability", "interval_low", "interval_high", "interval_width", "calibration_score", *SETS)
 """What a replay must give again, to the last bit."""
-
-FLAGGED = (RISKS[HIGH], RISKS[CRITICAL])
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +215,7 @@ def _counterfactual(
 
 def flagged(prediction: Record) -> bool:
     """Whether a prediction says that something is to be looked at."""
-    return prediction["decision"] != DECISIONS[CLEAR] or prediction["risk_level"] in FLAGGED
+    return prediction["decision"] != DECISIONS[CLEAR] or prediction["risk_level"] in RISKY
 
 
 def _plain(value: Any) -> Any:

@@ -11,14 +11,12 @@ from models.conflict import heuristic
 from models.conflict.artifact import NAME
 from models.conflict.features import LARGEST
 from models.conflict.training import Result, learn
-from models.decisions import CRITICAL, HIGH, RISKS
+from models.decisions import RISKY
 from models.evaluation.measures import ranking
 from schemas.topics import EVENTS_SYNC, OUTCOMES_SYNC, PREDICTIONS_CONFLICT
 from watchfloor.commands.train_conflict import logged
 from watchfloor.demo.tenant import TenantAct, table
 from watchfloor.demo.worlds import Record, World, syncs
-
-RISKY = frozenset({RISKS[HIGH], RISKS[CRITICAL]})
 
 
 class Conflicts(TenantAct):

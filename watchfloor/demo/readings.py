@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from models.classifiers import Examples
-from models.decisions import CRITICAL, HIGH, RISKS
+from models.decisions import RISKY
 from models.ocr import heuristic
 from models.ocr.artifact import NAME
 from models.ocr.evaluation import caught
@@ -20,7 +20,6 @@ from sinks.store import quoted
 from watchfloor.demo.tenant import TenantAct, table
 from watchfloor.demo.worlds import Record, World, readings
 
-RISKY = frozenset({RISKS[HIGH], RISKS[CRITICAL]})
 REVIEWED = 0.05
 """Of the readings, those that people look at."""
 
