@@ -59,6 +59,15 @@ class Access:
     user: str
     password: str
 
+    def variables(self, database: str) -> dict[str, str]:
+        """What tells an instance to use a database of it."""
+        return {
+            "WATCHFLOOR_CLICKHOUSE": self.url,
+            "WATCHFLOOR_CLICKHOUSE_USER": self.user,
+            "WATCHFLOOR_CLICKHOUSE_PASSWORD": self.password,
+            "WATCHFLOOR_DATABASE": database,
+        }
+
     def client(self, database: str = "default") -> Client:
         return clickhouse_connect.get_client(
             dsn=self.url, username=self.user, password=self.password, database=database

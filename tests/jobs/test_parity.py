@@ -223,10 +223,7 @@ def test_the_command_fails_where_features_differ(
         "WATCHFLOOR_KAFKA": kafka,
         "WATCHFLOOR_PREFIX": prefix,
         "WATCHFLOOR_PARTITIONS": "1",
-        "WATCHFLOOR_CLICKHOUSE": clickhouse.url,
-        "WATCHFLOOR_CLICKHOUSE_USER": clickhouse.user,
-        "WATCHFLOOR_CLICKHOUSE_PASSWORD": clickhouse.password,
-        "WATCHFLOOR_DATABASE": store.database,
+        **clickhouse.variables(store.database),
     }
     references = topics.CONTROL_REFERENCES
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})

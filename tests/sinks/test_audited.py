@@ -38,13 +38,8 @@ def test_the_audit_s_verdicts_are_weighed_by_how_likely_each_was_drawn(
     bench.write(topics.PREDICTIONS_FRAUD, [*seldom, *often, *without, *others])
     bench.write(topics.LABELLED_FRAUD, [told(*each) for each in said])
     bench.drain()
-    for name, value in {
-        "CLICKHOUSE": clickhouse.url,
-        "CLICKHOUSE_USER": clickhouse.user,
-        "CLICKHOUSE_PASSWORD": clickhouse.password,
-        "DATABASE": bench.store.database,
-    }.items():
-        monkeypatch.setenv(f"WATCHFLOOR_{name}", value)
+    for name, value in clickhouse.variables(bench.store.database).items():
+        monkeypatch.setenv(name, value)
     asked = ["evaluate", "audit", "--tenant", "local", "--since", "begin"]
     result = CliRunner().invoke(main, [*asked, "--json"])
     assert result.exit_code == 0, result.output

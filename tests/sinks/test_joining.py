@@ -118,14 +118,11 @@ def test_late_outcomes_make_the_labels_of_the_stream_once(
     bench.drain()
     assert late(bench, "fraud") == sorted(missing, key=lambda one: str(one["prediction_id"]))
     for name, value in {
-        "KAFKA": bench.options.servers,
-        "PREFIX": bench.options.prefix,
-        "CLICKHOUSE": clickhouse.url,
-        "CLICKHOUSE_USER": clickhouse.user,
-        "CLICKHOUSE_PASSWORD": clickhouse.password,
-        "DATABASE": bench.store.database,
+        "WATCHFLOOR_KAFKA": bench.options.servers,
+        "WATCHFLOOR_PREFIX": bench.options.prefix,
+        **clickhouse.variables(bench.store.database),
     }.items():
-        monkeypatch.setenv(f"WATCHFLOOR_{name}", value)
+        monkeypatch.setenv(name, value)
     counts = {"fraud": 2, "conflict": len(labels["conflict"]), "ocr_trust": len(labels["ocr_trust"])}
     assert ran("--dry-run") == {n: {"labels": count, "published": 0, "unmatched": 0} for n, count in counts.items()}
     assert ran("--dry-run", "--model", "fraud") == {"fraud": {"labels": 2, "published": 0, "unmatched": 0}}

@@ -69,14 +69,11 @@ def streamed(bench: Bench, inputs: list[tuple[Topic, dict[str, Any]]], start: Ou
 
 def test_a_week(bench: Bench, clickhouse: Access, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
-        "KAFKA": bench.options.servers,
-        "PREFIX": bench.options.prefix,
-        "CLICKHOUSE": clickhouse.url,
-        "CLICKHOUSE_USER": clickhouse.user,
-        "CLICKHOUSE_PASSWORD": clickhouse.password,
-        "DATABASE": bench.store.database,
+        "WATCHFLOOR_KAFKA": bench.options.servers,
+        "WATCHFLOOR_PREFIX": bench.options.prefix,
+        **clickhouse.variables(bench.store.database),
     }.items():
-        monkeypatch.setenv(f"WATCHFLOOR_{name}", value)
+        monkeypatch.setenv(name, value)
     answers = bench.options.prefix + topics.OUTCOMES_OCR.name
     for future in bench.admin.create_topics([NewTopic(answers, 1, 1)], operation_timeout=20).values():
         future.result(30)

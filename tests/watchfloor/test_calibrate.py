@@ -44,10 +44,7 @@ def environment(
     names = {
         "WATCHFLOOR_KAFKA": kafka,
         "WATCHFLOOR_PREFIX": prefix,
-        "WATCHFLOOR_CLICKHOUSE": clickhouse.url,
-        "WATCHFLOOR_CLICKHOUSE_USER": clickhouse.user,
-        "WATCHFLOOR_CLICKHOUSE_PASSWORD": clickhouse.password,
-        "WATCHFLOOR_DATABASE": database,
+        **clickhouse.variables(database),
         "WATCHFLOOR_HOME": str(home / "home"),
         "WATCHFLOOR_SIGNING_KEY": str(home / "key.pem"),
         "WATCHFLOOR_TRUSTED_KEYS": str(home / "trusted"),

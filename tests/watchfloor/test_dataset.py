@@ -85,13 +85,10 @@ def say_more(store: Store) -> None:
 @pytest.fixture
 def ready(store: Store, clickhouse: Access, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
     for name, value in {
-        "HOME": str(tmp_path),
-        "CLICKHOUSE": clickhouse.url,
-        "CLICKHOUSE_USER": clickhouse.user,
-        "CLICKHOUSE_PASSWORD": clickhouse.password,
-        "DATABASE": store.database,
+        "WATCHFLOOR_HOME": str(tmp_path),
+        **clickhouse.variables(store.database),
     }.items():
-        monkeypatch.setenv(f"WATCHFLOOR_{name}", value)
+        monkeypatch.setenv(name, value)
     return store
 
 

@@ -30,15 +30,12 @@ def test_a_healthy_instance(
 ) -> None:
     """Topics and tables are missing at first, doctor says how to make them, and doing so heals it."""
     for name, value in {
-        "HOME": str(tmp_path),
-        "KAFKA": kafka,
-        "PREFIX": prefix,
-        "CLICKHOUSE": clickhouse.url,
-        "CLICKHOUSE_USER": clickhouse.user,
-        "CLICKHOUSE_PASSWORD": clickhouse.password,
-        "DATABASE": database,
+        "WATCHFLOOR_HOME": str(tmp_path),
+        "WATCHFLOOR_KAFKA": kafka,
+        "WATCHFLOOR_PREFIX": prefix,
+        **clickhouse.variables(database),
     }.items():
-        monkeypatch.setenv(f"WATCHFLOOR_{name}", value)
+        monkeypatch.setenv(name, value)
     runner = CliRunner()
     sick = runner.invoke(command, ["--json"])
     assert sick.exit_code == 1

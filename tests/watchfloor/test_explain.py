@@ -84,15 +84,12 @@ def ready(
     trusted = tmp_path / "trusted"
     trusted.write_text("".join(f"{key.line}\n" for key in site.registry.trust.keys.values()))
     for name, value in {
-        "HOME": tmp_path / "home",
-        "MODELS": site.registry.storage.url,
-        "TRUSTED_KEYS": trusted,
-        "CLICKHOUSE": clickhouse.url,
-        "CLICKHOUSE_USER": clickhouse.user,
-        "CLICKHOUSE_PASSWORD": clickhouse.password,
-        "DATABASE": database,
+        "WATCHFLOOR_HOME": tmp_path / "home",
+        "WATCHFLOOR_MODELS": site.registry.storage.url,
+        "WATCHFLOOR_TRUSTED_KEYS": trusted,
+        **clickhouse.variables(database),
     }.items():
-        monkeypatch.setenv(f"WATCHFLOOR_{name}", str(value))
+        monkeypatch.setenv(name, str(value))
     return stored
 
 

@@ -46,15 +46,12 @@ def test_an_instance(
 ) -> None:
     """Missing topics and tables, then all well, then dead letters, a halted partition and a process that ended."""
     for name, value in {
-        "HOME": str(tmp_path),
-        "KAFKA": kafka,
-        "PREFIX": f"{prefix}{uuid4().hex[:6]}.",
-        "CLICKHOUSE": clickhouse.url,
-        "CLICKHOUSE_USER": clickhouse.user,
-        "CLICKHOUSE_PASSWORD": clickhouse.password,
-        "DATABASE": database,
+        "WATCHFLOOR_HOME": str(tmp_path),
+        "WATCHFLOOR_KAFKA": kafka,
+        "WATCHFLOOR_PREFIX": f"{prefix}{uuid4().hex[:6]}.",
+        **clickhouse.variables(database),
     }.items():
-        monkeypatch.setenv(f"WATCHFLOOR_{name}", value)
+        monkeypatch.setenv(name, value)
     settings = Settings()
     code, found = asked()
     assert code == 1

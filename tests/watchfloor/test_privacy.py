@@ -174,10 +174,7 @@ def instance(
         "WATCHFLOOR_KAFKA": kafka,
         "WATCHFLOOR_PREFIX": prefix,
         "WATCHFLOOR_PARTITIONS": "1",
-        "WATCHFLOOR_CLICKHOUSE": clickhouse.url,
-        "WATCHFLOOR_CLICKHOUSE_USER": clickhouse.user,
-        "WATCHFLOOR_CLICKHOUSE_PASSWORD": clickhouse.password,
-        "WATCHFLOOR_DATABASE": database,
+        **clickhouse.variables(database),
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

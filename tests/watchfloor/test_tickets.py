@@ -29,12 +29,7 @@ def tables(clickhouse: Access, database: str) -> dict[str, str]:
         for row in map(to_row, records):
             client.insert(name, [list(row.values())], list(row))
     client.close()
-    return {
-        "WATCHFLOOR_CLICKHOUSE": clickhouse.url,
-        "WATCHFLOOR_CLICKHOUSE_USER": clickhouse.user,
-        "WATCHFLOOR_CLICKHOUSE_PASSWORD": clickhouse.password,
-        "WATCHFLOOR_DATABASE": database,
-    }
+    return clickhouse.variables(database)
 
 
 def tickets(tables: dict[str, str], *arguments: str) -> Result:
