@@ -1,5 +1,6 @@
 """From probabilities and intervals to risk levels and decisions; row by row, so any cut of a batch decides alike."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -85,6 +86,40 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Policies:
+    """The policy of each row of a batch, or one for all of them: the fields of Policy as arrays, (rows,) or (1,).
+
+    `certified` is infinite where no certificate is in force.
+    """
+
+    medium: Floats
+    high: Floats
+    critical: Floats
+    act: Floats
+    clear: Floats
+    narrow: Floats
+    auto_ticket: Flags
+    certified: Floats
+    audit: Floats
+    travel: Floats
+
+    @classmethod
+    def of(cls, policies: Sequence[Policy], which: ArrayLike = (0,)) -> Self:
+        """Of policies, and which of them each row has, (rows,)."""
+        table = np.array([_numbers(each) for each in policies]).T[:, np.asarray(which, dtype=np.intp)]
+        medium, high, critical, act, clear, narrow, auto_ticket, certified, audit, travel = table
+        return cls(medium, high, critical, act, clear, narrow, auto_ticket > 0, certified, audit, travel)
+
+
+def _numbers(policy: Policy) -> tuple[float, ...]:
+    cuts = policy.cuts
+    clear = cuts.medium if policy.clear is None else policy.clear
+    certified = np.inf if policy.certified is None else policy.certified
+    may = (policy.act, clear, policy.narrow, policy.auto_ticket, certified, policy.audit, policy.travel)
+    return cuts.medium, cuts.high, cuts.critical, *may
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Decided:
     """Of a batch, each (rows,).
 
@@ -102,7 +137,7 @@ class Decided:
 
 
 def decide(
-    policy: Policy,
+    policy: Policy | Policies,
     probability: ArrayLike,
     interval: tuple[Floats, Floats] | None = None,
     demanded: ArrayLike | None = None,
@@ -118,27 +153,26 @@ def decide(
     | no | otherwise | clear |
 
     Args:
+        policy: of all rows, or of each.
         probability: (rows,), 0 to 1.
-        interval: p0 and p1, (rows,) each; None where the model has none.
+        interval: p0 and p1, (rows,) each, NaN in rows that have none; None where none has.
         demanded: (rows,), codes of the least risk that hard rules ask for: they raise a risk, and never lower one.
     """
-    risk = policy.cuts.risk(probability)
+    given = np.asarray(probability, dtype=np.float64)
+    may = policy if isinstance(policy, Policies) else Policies.of([policy])
+    low, high = (np.full(len(given), np.nan),) * 2 if interval is None else interval
+    risk = (given >= may.medium).astype(np.int8)
+    risk += given >= may.high
+    risk += given >= may.critical
     if demanded is not None:
         risk = np.maximum(risk, np.asarray(demanded, dtype=np.int8))
     decision = np.where(risk >= HIGH, ALERT, CLEAR).astype(np.int8)
-    if interval is None:
-        nowhere = np.zeros(len(risk), dtype=np.bool_)
-        return Decided(risk, decision, nowhere, nowhere.copy())
-    low, high = interval
-    certified = np.full(len(risk), policy.certified is not None)
-    if policy.certified is not None:
-        certified &= low >= policy.certified
-    if policy.auto_ticket:
-        decision[certified & would_be_tickets(policy, low, high)] = TICKET
-    clear = policy.cuts.medium if policy.clear is None else policy.clear
-    return Decided(risk, decision, (decision == CLEAR) & (high > clear), certified)
+    # NaN passes no comparison.
+    certified = low >= may.certified
+    decision[certified & would_be_tickets(may, low, high) & may.auto_ticket] = TICKET
+    return Decided(risk, decision, (decision == CLEAR) & (high > may.clear), certified)
 
 
-def would_be_tickets(policy: Policy, low: Floats, high: Floats) -> Flags:
+def would_be_tickets(policy: Policy | Policies, low: Floats, high: Floats) -> Flags:
     """Rows that would be tickets if the certificate and the flag let them: those that a certificate is made of."""
     return (low >= policy.act) & (high - low < policy.narrow)

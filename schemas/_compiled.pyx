@@ -165,12 +165,7 @@ cdef class Codec:
             for row in range(rows):
                 out.used = 0
                 for step in steps:
-                    if step.table is not None:
-                        write_numbers(step.type, step.table, row, &out)
-                    elif step.column is not None:
-                        write(step.type, step.column[row], &out)
-                    else:
-                        put(&out, PyBytes_AS_STRING(step.raw), PyBytes_GET_SIZE(step.raw))
+                    step.write(row, &out)
                 found.append(PyBytes_FromStringAndSize(out.data, out.used))
             return found
         except (GiveUp, UnicodeEncodeError, OverflowError, IndexError):
@@ -179,6 +174,24 @@ cdef class Codec:
             if out.data != small:
                 PyMem_Free(out.data)
         return [self.encode(record) for record in columns_of.records(common, columns)]
+
+    cdef list coded(self, Type part, values):
+        """Each of them encoded."""
+        cdef char small[512]
+        cdef Buffer out
+        cdef list raws = []
+        out.data = small
+        out.size = sizeof(small)
+        out.small = small
+        try:
+            for value in values:
+                out.used = 0
+                write(part, value, &out)
+                raws.append(PyBytes_FromStringAndSize(out.data, out.used))
+        finally:
+            if out.data != small:
+                PyMem_Free(out.data)
+        return raws
 
     cdef list steps(self, common, columns, Buffer* out):
         """How a record is put together: what is the same for all of them is encoded now."""
@@ -191,20 +204,24 @@ cdef class Codec:
         for i in range(t.count):
             name, part = t.names[i], <Type>t.part[i]
             if name in columns:
-                steps.append(Step(raw=PyBytes_FromStringAndSize(out.data, out.used)))
+                steps.append(Same(PyBytes_FromStringAndSize(out.data, out.used)))
                 out.used = 0
                 column = columns[name]
-                if isinstance(column, numpy.ndarray):
-                    steps.append(Step(part, table=column))
+                if isinstance(column, columns_of.Coded):
+                    steps.append(Coded(column.codes, self.coded(part, column.values)))
+                elif not isinstance(column, numpy.ndarray):
+                    steps.append(Listed(part, column))
+                elif column.ndim == 1:
+                    steps.append(Line(part, column))
                 else:
-                    steps.append(Step(part, column=column))
+                    steps.append(Table(part, column))
             elif name in common:
                 write(part, common[name], out)
             elif t.defaults[i] is not None:
                 put(out, PyBytes_AS_STRING(t.defaults[i]), PyBytes_GET_SIZE(t.defaults[i]))
             else:
                 raise GiveUp
-        steps.append(Step(raw=PyBytes_FromStringAndSize(out.data, out.used)))
+        steps.append(Same(PyBytes_FromStringAndSize(out.data, out.used)))
         missing = [name for name in t.names if name not in common and name not in columns]
         if len(common) + len(columns) + len(missing) != t.count:
             raise GiveUp
@@ -212,16 +229,84 @@ cdef class Codec:
 
 
 cdef class Step:
-    """A part of the records of a table: bytes, or a column and its type."""
+    """A part of the records of a table."""
+
+    cdef int write(self, Py_ssize_t row, Buffer* out) except -1:
+        raise NotImplementedError
+
+
+cdef class Same(Step):
+    """Bytes that all records have."""
+
+    cdef bytes raw
+
+    def __init__(self, bytes raw not None):
+        self.raw = raw
+
+    cdef int write(self, Py_ssize_t row, Buffer* out) except -1:
+        return put(out, PyBytes_AS_STRING(self.raw), PyBytes_GET_SIZE(self.raw))
+
+
+cdef class Listed(Step):
+    """Values of a type, one for each record."""
 
     cdef Type type
-    cdef bytes raw
-    cdef object column
+    cdef list values
+
+    def __init__(self, Type type not None, values):
+        self.type, self.values = type, list(values)
+
+    cdef int write(self, Py_ssize_t row, Buffer* out) except -1:
+        return write(self.type, self.values[row], out)
+
+
+cdef class Coded(Step):
+    """Few values, each encoded once, and which of them a record has."""
+
+    cdef list raws
+    cdef const Py_ssize_t[:] codes
+
+    def __init__(self, codes, list raws not None):
+        if len(codes) and not 0 <= codes.min() <= codes.max() < len(raws):
+            raise GiveUp
+        self.codes, self.raws = codes, raws
+
+    cdef int write(self, Py_ssize_t row, Buffer* out) except -1:
+        cdef bytes raw = <bytes>self.raws[self.codes[row]]
+        return put(out, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+
+
+cdef class Line(Step):
+    """A number for each record, NaN for null."""
+
+    cdef Type type
+    cdef const double[:] line
+
+    def __init__(self, Type type not None, line):
+        self.type, self.line = type, line
+
+    cdef int write(self, Py_ssize_t row, Buffer* out) except -1:
+        return write_number(self.type, self.line[row], out)
+
+
+cdef class Table(Step):
+    """An array of numbers for each record, NaN for null."""
+
+    cdef Type type
     cdef const double[:, :] table
 
-    def __init__(self, type=None, bytes raw=None, column=None, table=None):
-        self.type, self.raw, self.column = type, raw, column
-        self.table = table
+    def __init__(self, Type type not None, table):
+        if type.kind != ARRAY:
+            raise GiveUp
+        self.type, self.table = <Type>type.part[0], table
+
+    cdef int write(self, Py_ssize_t row, Buffer* out) except -1:
+        cdef Py_ssize_t place, count = self.table.shape[1]
+        if count:
+            put_unsigned(out, 2 * <unsigned long long>count)
+            for place in range(count):
+                write_number(self.type, self.table[row, place], out)
+        return put_unsigned(out, 0)
 
 
 cdef struct Source:
@@ -524,28 +609,20 @@ cdef int write_array(Type items, object values, Buffer* out) except -1:
     return put_unsigned(out, 0)
 
 
-cdef int write_numbers(Type t, const double[:, :] table, Py_ssize_t row, Buffer* out) except -1:
-    """A row of a table as an array of doubles or null."""
-    cdef Type items
-    cdef Py_ssize_t place, count = table.shape[1]
-    cdef double value
-    if t.kind != ARRAY:
+cdef int write_number(Type t, double value, Buffer* out) except -1:
+    """A double, or what is null where the type has that."""
+    cdef int branch
+    if t.kind == UNION:
+        branch = t.branch_of[IS_NONE] if value != value else t.branch_of[IS_FLOAT]
+        if branch < 0:
+            raise GiveUp
+        put_unsigned(out, 2 * <unsigned long long>branch)
+        t = <Type>t.part[branch]
+        if t.kind == NOTHING:
+            return 0
+    if t.kind != DOUBLE or value != value:
         raise GiveUp
-    items = <Type>t.part[0]
-    if items.kind != UNION or items.branch_of[IS_NONE] < 0 or items.branch_of[IS_FLOAT] < 0:
-        raise GiveUp
-    if (<Type>items.part[items.branch_of[IS_FLOAT]]).kind != DOUBLE:
-        raise GiveUp
-    if count:
-        put_unsigned(out, 2 * <unsigned long long>count)
-        for place in range(count):
-            value = table[row, place]
-            if value != value:
-                put_unsigned(out, 2 * <unsigned long long>items.branch_of[IS_NONE])
-            else:
-                put_unsigned(out, 2 * <unsigned long long>items.branch_of[IS_FLOAT])
-                put(out, &value, 8)
-    return put_unsigned(out, 0)
+    return put(out, &value, 8)
 
 
 cdef int write_map(Type items, dict entries, Buffer* out) except -1:

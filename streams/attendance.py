@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
+
 from models.control import DEFAULTS, STATE_LEVEL
-from models.decisions import CLEAR, DECISIONS, TICKET
+from models.decisions import CLEAR, TICKET
 from models.fraud.artifact import NAME
-from models.fraud.audit import DRAWN, drawn
+from models.fraud.audit import chances
 from models.fraud.features import LARGEST
 from models.fraud.references import References
-from models.fraud.vectors import Case, People, cases_of, vectors
+from models.fraud.vectors import People, measure
 from models.identity import prediction_ids
 from schemas import topics
 from schemas.columns import Column
 from streams.fraud_review import audit, candidate, ticket
-from streams.fraud_scoring import SETS, Answers, Floats, score
+from streams.fraud_scoring import Answers, Floats, score
 from streams.references import references
 from streams.runtime import Agent, Control, Frame, Part
 from streams.serving import NO_MODELS, Models
@@ -32,15 +34,10 @@ PLACES = Part("places", version=1, pack=bytes, unpack=bytes)
 Event = dict[str, Any]
 Record = dict[str, Any]
 
-_CLEAR, _TICKET = DECISIONS[CLEAR], DECISIONS[TICKET]
-
-EMPTY: dict[str, Any] = {
+COMMON: dict[str, Any] = {
     "model": NAME,
     "feature_set": LARGEST,
     "slot": SLOT,
-    **dict.fromkeys(("interval_low", "interval_high", "interval_width", *SETS, "calibration_score")),
-    "contributions": None,
-    "advice": None,
     "held_out": False,
     "scored_by": "stream",
 }
@@ -55,34 +52,31 @@ def known(control: Control) -> References:
 
 def process(frame: Frame, models: Models = NO_MODELS) -> None:
     events, control = frame.decode(), frame.control
+    if not events:
+        return
     state, sites = frame.state, known(control)
     people = People(state.values(HEAD), state.values(DAYS), state.values(PLACES))
     keys = [record.key or b"" for record in frame.records]
-    cases = cases_of(keys, events, sites)
-    ids = prediction_ids(NAME, SLOT, [event["tenant_id"] for event in events], [event["event_id"] for event in events])
-    table = vectors(cases, people)
-    made = [b""] * len(events)
-    alerts: dict[int, Record] = {}
-    tickets: dict[int, Record] = {}
-    for rows, found in score(control, models, [(each["tenant_id"], each["published_at"]) for each in events], table):
-        for place, (row, decision) in enumerate(zip(rows, found.decisions, strict=True)):
-            if decision == _CLEAR:
-                if found.audit and drawn(ids[row], found.audit):
-                    details = found.columns["detail"]
-                    details[place] = {**details[place], DRAWN: 1.0}
-                    tickets[row] = audit(events[row], found.said(place))
-            elif observed(events[row], control):
-                continue
-            elif decision == _TICKET:
-                tickets[row] = ticket(events[row], found.said(place))
-            else:
-                alerts[row] = candidate(events[row], found.said(place))
-        batch, names = [cases[row] for row in rows], [ids[row] for row in rows]
-        for row, raw in zip(rows, predictions(batch, names, table[rows], found, control.offset), strict=True):
-            made[row] = raw
+    tenants, names = [event["tenant_id"] for event in events], [event["event_id"] for event in events]
+    ids = prediction_ids(NAME, SLOT, tenants, names)
+    table, nowhere = measure(keys, events, sites, people)
+    asked = zip(tenants, [event["published_at"] for event in events], strict=True)
+    found = score(control, models, asked, table)
+    audited = np.flatnonzero((found.decision == CLEAR) & (chances(ids) < found.audit)).tolist()
+    found.draw(audited)
+    alerts: list[Record] = []
+    tickets = {row: audit(events[row], found.said(row)) for row in audited}
+    for row in np.flatnonzero(found.decision != CLEAR).tolist():
+        if observed(events[row], control):
+            continue
+        if found.decision[row] == TICKET:
+            tickets[row] = ticket(events[row], found.said(row))
+        else:
+            alerts.append(candidate(events[row], found.said(row)))
+    made = predictions(events, ids, table, nowhere, found, control.offset)
     # A prediction has the key of its event.
     frame.send_rows(topics.PREDICTIONS_FRAUD, list(zip(keys, made, strict=True)))
-    frame.send(topics.ALERTS_CANDIDATES, [alerts[row] for row in sorted(alerts)])
+    frame.send(topics.ALERTS_CANDIDATES, alerts)
     frame.send(topics.TICKETS_CANDIDATES, [tickets[row] for row in sorted(tickets)])
 
 
@@ -92,9 +86,18 @@ def observed(event: Event, control: Control) -> bool:
     return found
 
 
-def predictions(cases: Sequence[Case], ids: list[str], table: Floats, found: Answers, offset: int) -> list[bytes]:
-    """The prediction records of events, encoded: of their vectors (rows, all features), and what was said of them."""
-    events = [case.event for case in cases]
+def predictions(
+    events: Sequence[Event], ids: list[str], table: Floats, nowhere: Sequence[int], found: Answers, offset: int
+) -> list[bytes]:
+    """The prediction records of events, encoded.
+
+    Args:
+        ids: of the predictions.
+        table: vectors of the events (rows, all features).
+        nowhere: rows whose site is not known.
+        found: what is said of them.
+        offset: of control.
+    """
     columns: dict[str, Column] = {
         "tenant_id": [event["tenant_id"] for event in events],
         "prediction_id": ids,
@@ -104,19 +107,17 @@ def predictions(cases: Sequence[Case], ids: list[str], table: Floats, found: Ans
         "features": table,
         **found.columns,
     }
-    common = {**EMPTY, **found.common, "control_offset": offset}
-    if any(case.site is None for case in cases):
-        columns["fallback_reason"] = [_reason(common["fallback_reason"], case) for case in cases]
-    return topics.PREDICTIONS_FRAUD.codec.encode_columns(
-        {name: value for name, value in common.items() if name not in columns}, columns
-    )
+    if nowhere:
+        reasons = list(columns["fallback_reason"])
+        for row in nowhere:
+            reasons[row] = _reason(reasons[row], events[row])
+        columns["fallback_reason"] = reasons
+    return topics.PREDICTIONS_FRAUD.codec.encode_columns({**COMMON, "control_offset": offset}, columns)
 
 
-def _reason(reason: str | None, case: Case) -> str | None:
-    """Why less was said of an event than could have been; None where nothing was missing."""
-    if case.site is not None:
-        return reason
-    unknown = f"site {case.event['site_id']} is not known: nothing about place and local time could be computed"
+def _reason(reason: str | None, event: Event) -> str:
+    """Why less was said of an event than could have been."""
+    unknown = f"site {event['site_id']} is not known: nothing about place and local time could be computed"
     return "; ".join(each for each in (reason, unknown) if each)[:MOST_REASON]
 
 

@@ -1,7 +1,7 @@
 """What serves a batch of check-ins, each by the version of its tenant and as that lets it, and what it says of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -9,24 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import LEVELS
-from models.decisions import CLEAR, CRITICAL, DECISIONS, HEURISTIC_CUTS, RISKS, TICKET, Cuts, Policy, decide
+from models.decisions import (
+    CLEAR,
+    CRITICAL,
+    DECISIONS,
+    HEURISTIC_CUTS,
+    RISKS,
+    TICKET,
+    Codes,
+    Cuts,
+    Decided,
+    Flags,
+    Policies,
+    Policy,
+    decide,
+)
 from models.fraud import audit, heuristic, rules
 from models.fraud import policy as settings
-from models.fraud.artifact import NAME, FraudModel
+from models.fraud.artifact import NAME
 from models.registry.activation import Post
 from schemas import topics
+from schemas.columns import Coded, Column
 from streams import fraud_calibration
 from streams.runtime import Control, Spans
 from streams.serving import FLAGS, MODELS, OFF, Models, Serving, serving
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
 Rows = list[int]
 
 POST = Post(NAME)
 THRESHOLDS = topics.CONTROL_THRESHOLDS.name
 LABELS = ("genuine", "fraud")
 """As label sets name them."""
-_LABEL_SETS: tuple[list[str], ...] = ([], ["genuine"], ["fraud"], ["genuine", "fraud"])
+_LABEL_SETS: tuple[list[str] | None, ...] = (None, [], ["genuine"], ["fraud"], ["genuine", "fraud"])
+"""None without a calibration."""
 
 SETS = tuple(f"label_set_{round(100 * level)}" for level in LEVELS)
 
@@ -44,29 +61,49 @@ class Said(NamedTuple):
     decision: str
 
 
+class Group(NamedTuple):
+    """Events that one version serves under one policy: their rows."""
+
+    served: Serving
+    policy: Policy
+    rows: Rows
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What one version says of several events.
+    """What is said of several events.
 
     Attributes:
-        common: fields that all their prediction records have alike.
-        columns: of the other fields a value for each event, by name.
-        audit: how likely the random audit draws one that is cleared, 0 to 1.
+        columns: fields of their prediction records, by name.
+        decision: codes, (rows,); see models.decisions.
+        audit: how likely the random audit draws each if it is cleared, 0 to 1, (rows,).
     """
 
-    common: Mapping[str, Any]
-    columns: Mapping[str, list[Any]]
-    audit: float
-
-    @property
-    def decisions(self) -> list[str]:
-        """In words, by row."""
-        return self.columns["decision"]
+    columns: dict[str, Column]
+    decision: Codes
+    audit: Floats
 
     def said(self, row: int) -> Said:
         """Of one of them."""
-        fields = {**self.common, **{name: values[row] for name, values in self.columns.items()}}
+        fields = {name: _value(column, row) for name, column in self.columns.items()}
         return Said(fields, fields["risk_level"], fields["decision"])
+
+    def draw(self, rows: Iterable[int]) -> None:
+        """Note in the predictions of rows that the random audit has drawn them."""
+        detail = self.columns["detail"]
+        assert isinstance(detail, Coded), "it was made here"
+        told, codes = list(detail.values), detail.codes.copy()
+        for row in rows:
+            codes[row] = len(told)
+            told.append({**detail[row], audit.DRAWN: 1.0})
+        self.columns["detail"] = Coded(told, codes)
+
+
+def _value(column: Column, row: int) -> Any:
+    found = column[row]
+    if isinstance(column, np.ndarray):
+        return None if np.isnan(found) else float(found)
+    return found
 
 
 Asked = tuple[str, int]
@@ -87,30 +124,25 @@ SETTINGS = (
 """All that what serves a tenant, and what it may do, depend on."""
 
 
-def score(control: Control, models: Models, asked: Iterable[Asked], table: Floats) -> Iterator[tuple[Rows, Answers]]:
-    """What serves says of a table (rows, all features): of each row once, of those together that one version serves.
-
-    A row's answer does not depend on the others.
-    """
-    for (served, policy), rows in _groups(control, models, asked):
-        yield rows, answers(served, policy, table[rows])
+def score(control: Control, models: Models, asked: Iterable[Asked], table: Floats) -> Answers:
+    """What serves says of a table (rows, all features). A row's answer does not depend on the others."""
+    return answers(_groups(control, models, asked), table)
 
 
-def _groups(control: Control, models: Models, asked: Iterable[Asked]) -> Iterable[tuple[tuple[Serving, Policy], Rows]]:
-    """What serves, what its tenants let it do, and the rows of which both hold."""
-    groups: dict[Any, tuple[tuple[Serving, Policy], Rows]] = {}
+def _groups(control: Control, models: Models, asked: Iterable[Asked]) -> list[Group]:
+    groups: dict[Any, Group] = {}
 
-    def group(tenant: str, time: int) -> Rows:
+    def group(tenant: str, time: int) -> Callable[[int], None]:
         served = serving(control, models, POST, tenant, time)
         served = fraud_calibration.calibrated(control, models, served, tenant, time)
         policy = policy_of(control, served, tenant, time)
         same = (served.place, served.version, served.calibration, served.refused, policy)
-        return groups.setdefault(same, ((served, policy), []))[1]
+        return groups.setdefault(same, Group(served, policy, [])).rows.append
 
-    rows_of = Spans(control, SETTINGS, group).of
+    add_of = Spans(control, SETTINGS, group).of
     for row, (tenant, time) in enumerate(asked):
-        rows_of(tenant, time).append(row)
-    return groups.values()
+        add_of(tenant, time)(row)
+    return list(groups.values())
 
 
 def policy_of(control: Control, served: Serving, tenant: str, time: int) -> Policy:
@@ -137,78 +169,94 @@ def _policy(cuts: Cuts, since: float | None, auto: bool, share: float, travel: f
     return Policy(cuts, auto_ticket=auto, certified=since, audit=share, travel=travel)
 
 
-def answers(served: Serving, policy: Policy, table: Floats) -> Answers:
-    """What one version says of a table (rows, all features); the heuristic where it is none."""
-    return _rule(served, policy, table) if served.model is None else _model(served, policy, served.model, table)
-
-
-def _rule(served: Serving, policy: Policy, table: Floats) -> Answers:
-    probability = heuristic.probabilities(table)
-    common = {"model_version": heuristic.VERSION, "calibration_version": "none", "fallback_reason": served.refused}
-    return _answers(common, policy, table, probability, None, {})
-
-
-def _model(served: Serving, policy: Policy, model: FraudModel, table: Floats) -> Answers:
-    scored, calibration = model.score(table), "none"
-    more: dict[str, list[Any]] = {}
-    if scored.interval is not None and scored.label_sets is not None and scored.calibration_score is not None:
-        calibration = served.calibration or served.version
-        low, high = scored.interval
-        more["interval_low"], more["interval_high"] = low.tolist(), high.tolist()
-        more["interval_width"] = (high - low).tolist()
-        more["calibration_score"] = scored.calibration_score.tolist()
-        sets = scored.label_sets.view(np.int8)
-        for name, codes in zip(SETS, (sets[:, :, 0] + 2 * sets[:, :, 1]).T.tolist(), strict=True):
-            more[name] = [_LABEL_SETS[code] for code in codes]
-    common = {
-        "model_version": served.version,
-        "calibration_version": calibration,
-        "fallback_reason": served.refused,
+def answers(groups: Sequence[Group], table: Floats) -> Answers:
+    """What versions, and the heuristic where it is none, say of their rows of a table (rows, all features)."""
+    rows = len(table)
+    which = np.zeros(rows, dtype=np.intp)
+    probability, low, high, cases = (np.full(rows, np.nan) for _ in range(4))
+    sets = np.zeros((len(SETS), rows), dtype=np.intp)
+    for number, (served, _, places) in enumerate(groups):
+        # All of a frame, as a rule: nothing need be picked.
+        at: Any = slice(None) if len(places) == rows else np.array(places, dtype=np.intp)
+        which[at] = number
+        if served.model is None:
+            probability[at] = heuristic.probabilities(table[at])
+            continue
+        scored = served.model.score(table[at])
+        probability[at] = scored.probability
+        if scored.interval is not None and scored.label_sets is not None and scored.calibration_score is not None:
+            low[at], high[at] = scored.interval
+            cases[at] = scored.calibration_score
+            there = scored.label_sets.view(np.int8)
+            sets[:, at] = (1 + there[:, :, 0] + 2 * there[:, :, 1]).T
+    may = Policies.of([group.policy for group in groups], which)
+    travelled = rules.impossible_travel(table, may.travel)
+    decided = decide(may, probability, (low, high), rules.demanded(travelled))
+    common = [_common(group.served) for group in groups]
+    columns: dict[str, Column] = {
+        "model_version": Coded([each.model for each in common], which),
+        "calibration_version": Coded([each.calibration for each in common], which),
+        "fallback_reason": Coded([group.served.refused for group in groups], which),
+        "probability": probability,
+        "interval_low": low,
+        "interval_high": high,
+        "interval_width": high - low,
+        "calibration_score": cases,
+        **{name: Coded(_LABEL_SETS, codes) for name, codes in zip(SETS, sets, strict=True)},
+        "risk_level": Coded(RISKS, decided.risk.astype(np.intp)),
+        "decision": Coded(DECISIONS, decided.decision.astype(np.intp)),
+        "certified": Coded((False, True), decided.certified.astype(np.intp)),
+        "detail": _details(groups, which, decided, travelled),
+        "contributions": _contributions(groups, which, decided, table),
+        "advice": _advice(table, may, travelled),
     }
-    found = _answers(common, policy, table, scored.probability, scored.interval, more)
-    return _explained(found, model, table)
+    return Answers(columns, decided.decision, may.audit)
 
 
-def _answers(
-    common: Mapping[str, Any],
-    policy: Policy,
-    table: Floats,
-    probability: Floats,
-    interval: tuple[Floats, Floats] | None,
-    more: Mapping[str, list[Any]],
-) -> Answers:
-    travelled, cuts = rules.impossible_travel(table, policy.travel), policy.cuts
-    decided = decide(policy, probability, interval, rules.demanded(travelled))
-    detail = {"cut_medium": cuts.medium, "cut_high": cuts.high, "cut_critical": cuts.critical}
-    cleared = detail | {audit.PROPENSITY: policy.audit} if policy.audit else detail
-    decisions = decided.decision.tolist()
-    columns: dict[str, list[Any]] = {
-        "probability": probability.tolist(),
-        "risk_level": [RISKS[code] for code in decided.risk.tolist()],
-        "decision": [DECISIONS[code] for code in decisions],
-        "certified": decided.certified.tolist(),
-        "detail": [cleared if code == CLEAR else detail for code in decisions],
-        **more,
-    }
-    if travelled.any():
-        columns["advice"] = [None] * len(table)
-        for row in np.flatnonzero(travelled).tolist():
-            columns["advice"][row] = rules.advice(table[row], policy.travel)
-            columns["detail"][row] = detail | {rules.LIMIT: policy.travel}
-    return Answers(common, columns, policy.audit)
+class _Versions(NamedTuple):
+    model: str
+    calibration: str
 
 
-def _explained(found: Answers, model: FraudModel, table: Floats) -> Answers:
-    """With what each feature adds to the log-odds, where somebody will ask: contributions cost more than all else."""
-    risks = found.columns["risk_level"]
-    asked = [
-        row
-        for row, (risk, decision) in enumerate(zip(risks, found.decisions, strict=True))
-        if risk == RISKS[CRITICAL] or decision == DECISIONS[TICKET]
-    ]
-    if not asked:
-        return found
-    told: list[Any] = [None] * len(risks)
-    for row, shares in zip(asked, model.contributions(table[asked]).tolist(), strict=True):
-        told[row] = dict(zip((*model.features, "base"), shares, strict=True))
-    return replace(found, columns={**found.columns, "contributions": told})
+def _common(served: Serving) -> _Versions:
+    if served.model is None:
+        return _Versions(heuristic.VERSION, "none")
+    calibrated = served.model.scorer.calibration is not None
+    return _Versions(served.version, (served.calibration or served.version) if calibrated else "none")
+
+
+def _details(groups: Sequence[Group], which: Places, decided: Decided, travelled: Flags) -> Coded:
+    """The cuts; of what is cleared, too, how likely it is looked at, and of who travelled in no time the limit."""
+    values: list[dict[str, float]] = []
+    for _, policy, _ in groups:
+        cuts = policy.cuts
+        detail = {"cut_medium": cuts.medium, "cut_high": cuts.high, "cut_critical": cuts.critical}
+        cleared = detail | {audit.PROPENSITY: policy.audit} if policy.audit else detail
+        values += [detail, cleared, detail | {rules.LIMIT: policy.travel}]
+    kind = np.where(travelled, 2, decided.decision == CLEAR)
+    return Coded(values, 3 * which + kind)
+
+
+def _advice(table: Floats, may: Policies, travelled: Flags) -> Coded:
+    told: list[str | None] = [None]
+    codes = np.zeros(len(table), dtype=np.intp)
+    for row in np.flatnonzero(travelled).tolist():
+        codes[row] = len(told)
+        told.append(rules.advice(table[row], float(may.travel[row])))
+    return Coded(told, codes)
+
+
+def _contributions(groups: Sequence[Group], which: Places, decided: Decided, table: Floats) -> Coded:
+    """What each feature adds to the log-odds, where somebody will ask: contributions cost more than all else."""
+    told: list[dict[str, float] | None] = [None]
+    codes = np.zeros(len(table), dtype=np.intp)
+    asked = np.flatnonzero((decided.risk == CRITICAL) | (decided.decision == TICKET))
+    of = which[asked]
+    for number in np.unique(of).tolist():
+        model, rows = groups[number].served.model, asked[of == number]
+        if model is None:
+            continue
+        codes[rows] = np.arange(len(told), len(told) + len(rows))
+        names = (*model.features, "base")
+        told += [dict(zip(names, shares, strict=True)) for shares in model.contributions(table[rows]).tolist()]
+    return Coded(told, codes)

@@ -79,7 +79,8 @@ class Explained:
 
 
 def _fraud_answer(serving: Serving, cuts: Cuts, vector: Floats) -> Record:
-    return fraud_scoring.answers(serving, Policy(cuts), vector).said(0).fields
+    group = fraud_scoring.Group(serving, Policy(cuts), [0])
+    return fraud_scoring.answers([group], vector).said(0).fields
 
 
 def _fraud_judge(serving: Serving, cuts: Cuts, prediction: Record) -> Judge:

@@ -11,17 +11,17 @@ from pathlib import Path
 import work
 from quixstreams import Application
 
-from models.decisions import Policy
+from models.decisions import CLEAR, Policy
 from models.fraud import policy, rules
 from models.fraud.artifact import NAME, unpack
-from models.fraud.audit import DRAWN, drawn
+from models.fraud.audit import chances
 from models.fraud.references import References
-from models.fraud.vectors import People, cases_of, vectors
+from models.fraud.vectors import People, measure
 from models.identity import prediction_id
 from models.registry import Place, Registry, Trust
 from schemas import topics
-from streams.attendance import _CLEAR, SLOT, predictions
-from streams.fraud_scoring import answers
+from streams.attendance import SLOT, predictions
+from streams.fraud_scoring import Group, answers
 from streams.serving import Serving
 
 WORLD = Path(os.environ["BENCH_WORLD"])
@@ -43,7 +43,7 @@ sink = app.topic(work.OUTPUT, value_serializer="bytes", key_serializer="bytes")
 meter = work.Meter()
 
 
-def loaded() -> dict[str, tuple[Serving, Policy]]:
+def loaded() -> dict[str, Group]:
     """What serves each tenant, and what that may do, as the defaults of the product have it."""
     registry = Registry(ABOUT["models"], Trust.read(WORLD / "trusted_keys"))
     found = {}
@@ -51,7 +51,7 @@ def loaded() -> dict[str, tuple[Serving, Policy]]:
         place = Place(NAME, tenant)
         model = unpack(registry.load(place, ABOUT["version"]))
         may = Policy(model.scorer.cuts, audit=policy.AUDITED, travel=rules.TRAVEL_KMH)
-        found[tenant] = Serving(model, ABOUT["version"], place), may
+        found[tenant] = Group(Serving(model, ABOUT["version"], place), may, [0])
     return found
 
 
@@ -70,13 +70,12 @@ def score(raw, state):
         before[name] = stored = state.get(name)
         if stored is not None:
             getattr(people, name)[key] = stored.encode("latin-1")
-    (one,) = cases_of([key], [event], SITES)
-    table = vectors([one], people)
-    found = answers(*SERVING[tenant], table)
+    table, nowhere = measure([key], [event], SITES, people)
+    found = answers([SERVING[tenant]], table)
     ids = [prediction_id(tenant, NAME, SLOT, event["event_id"])]
-    if found.decisions[0] == _CLEAR and drawn(ids[0], found.audit):
-        found.columns["detail"][0] = {**found.columns["detail"][0], DRAWN: 1.0}
-    (made,) = predictions([one], ids, table, found, ABOUT["control_offset"])
+    if found.decision[0] == CLEAR and chances(ids)[0] < found.audit[0]:
+        found.draw([0])
+    (made,) = predictions([event], ids, table, nowhere, found, ABOUT["control_offset"])
     for name in PARTS:
         after = getattr(people, name)[key]
         if after is not None and (text := after.decode("latin-1")) != before[name]:

@@ -22,7 +22,6 @@ cdef extern from "Python.h":
 
 from models.attendance import CHECK_IN
 from models.fraud import person
-from models.fraud.device import NO_DEVICE, DeviceFacts
 from models.fraud.features import FEATURES_V2
 from models.geography import EARTH_M
 
@@ -188,48 +187,79 @@ cdef class Person:
         )
 
 
-def measure(cases not None, heads, days, places, plain):
+cdef class Learner:
+    """Measures events one after the other.
+
+    Attributes:
+        heads, days, places: what is remembered of people, by key; changed in place.
+    """
+
+    cdef object heads, days, places
+    cdef Person one
+
+    def __init__(self, heads, days, places):
+        self.heads, self.days, self.places, self.one = heads, days, places, Person()
+
+    cdef bint learn(
+        self, object key, dict event, object site, double allowed, const double* device, double* row
+    ) except -1:
+        """Put the features of an event into a row; False where the plain function must."""
+        cdef Person one = self.one
+        cdef object head = self.heads[key], days = self.days[key], places = self.places[key]
+        cdef int changed
+        if not one.load(head, days, places):
+            return False
+        changed = observe(one, head is None, event, site, allowed, device, row)
+        if changed & LEFT:
+            return False
+        self.heads[key] = head_bytes(one)
+        if changed & DAYS and (one.days_count or days):
+            self.days[key] = PyBytes_FromStringAndSize(<const char*>one.days, one.days_count * sizeof(Day))
+        if changed & PLACED:
+            self.places[key] = PyBytes_FromStringAndSize(<const char*>one.places, one.places_count * sizeof(Place))
+        return True
+
+
+def vectors(cases not None, heads, days, places, plain):
     """What `models.fraud.vectors.vectors` says.
 
     Args:
-        heads, days, places: what is remembered of people, by key; changed in place.
         plain: the plain function, of a case, for those that are left to it.
     """
     cdef Py_ssize_t row = 0
     cdef double[:, ::1] out
-    cdef Person one = Person()
-    cdef object head, some_days, some_places
-    cdef int changed
+    cdef double[3] device
+    cdef Learner learner = Learner(heads, days, places)
     table = np.empty((len(cases), WIDTH))
     out = table
     for case in cases:
-        key, event, site, allowed, device = case
-        head, some_days, some_places = heads[key], days[key], places[key]
-        changed = LEFT if not one.load(head, some_days, some_places) else observe(
-            one, head is None, event, site, allowed, device, &out[row, 0]
-        )
-        if changed & LEFT:
+        key, event, site, allowed, (device[0], device[1], device[2]) = case
+        if not learner.learn(key, event, site, NAN if allowed is None else <double>allowed, device, &out[row, 0]):
             table[row] = plain(case)[0]
-        else:
-            heads[key] = head_bytes(one)
-            if changed & DAYS and (one.days_count or some_days):
-                days[key] = PyBytes_FromStringAndSize(<const char*>one.days, one.days_count * sizeof(Day))
-            if changed & PLACED:
-                places[key] = PyBytes_FromStringAndSize(<const char*>one.places, one.places_count * sizeof(Place))
         row += 1
     return table
 
 
-def cases_of(keys, events, references):
-    """See `models.fraud.vectors.cases_of`."""
-    # Not at the top: the module there imports this one.
-    from models.fraud.vectors import Case
+def measure(list keys not None, list events not None, references, heads, days, places, plain):
+    """What `models.fraud.vectors.measure` says.
 
+    Args:
+        plain: the plain function, of a key and an event, for those that are left to it.
+    """
+    cdef Py_ssize_t row, last, rows = len(keys)
     cdef dict event, sites = references.sites
     cdef PyObject* found
-    cdef list out = []
-    cdef Py_ssize_t last
-    for key, event in zip(keys, events, strict=True):
+    cdef double[:, ::1] out
+    cdef double[3] device
+    cdef double allowed
+    cdef list nowhere = []
+    cdef Learner learner = Learner(heads, days, places)
+    if len(events) != rows:
+        raise ValueError("expected a key for each event")
+    table = np.empty((rows, WIDTH))
+    out = table
+    for row in range(rows):
+        event = events[row]
         tenant, site_id, time, listed = event["tenant_id"], event["site_id"], event["published_at"], event["allowed_sites"]
         found = PyDict_GetItemWithError(sites, (tenant, site_id))
         last = len((<object>found)[0]) - 1 if found != NULL else -1
@@ -237,16 +267,22 @@ def cases_of(keys, events, references):
             site = (<object>found)[1][last]  # the newest, as a rule
         else:
             site = references.site(tenant, site_id, time)
-        allowed = references.allowed(tenant, event["person_id"], site_id, time) if listed is None else site_id in listed
-        device = NO_DEVICE
+        if site is None:
+            nowhere.append(row)
+        if listed is None:
+            listed = references.allowed(tenant, event["person_id"], site_id, time)
+            allowed = NAN if listed is None else <double>listed
+        else:
+            allowed = site_id in listed
+        device[0] = device[1] = device[2] = NAN
         if event["device_id"] is not None:
+            device[0], device[1] = event["accounts_per_device_30d"], event["accounts_on_device_5min"]
             seconds = event["seconds_since_other_account"]
-            device = tuple.__new__(
-                DeviceFacts,
-                (event["accounts_per_device_30d"], event["accounts_on_device_5min"], NAN if seconds is None else seconds),
-            )
-        out.append(tuple.__new__(Case, (key, event, site, allowed, device)))
-    return out
+            if seconds is not None:
+                device[2] = seconds
+        if not learner.learn(keys[row], event, site, allowed, device, &out[row, 0]):
+            table[row] = plain(keys[row], event)[0]
+    return table, nowhere
 
 
 cdef enum:
@@ -267,7 +303,7 @@ cdef bytes head_bytes(Person one):
     return raw
 
 
-cdef int observe(Person one, bint new, dict event, object site, object allowed, object device, double* row) except -1:
+cdef int observe(Person one, bint new, dict event, object site, double allowed, const double* device, double* row) except -1:
     """Put the features of an event into a row; what of the person has changed, or LEFT."""
     cdef Stored* head = &one.head
     cdef int64_t time = event["occurred_at"], local, day, begin = 0
@@ -407,13 +443,13 @@ cdef int observe(Person one, bint new, dict event, object site, object allowed, 
     row[9] = NAN if confidence is None else <double>confidence
     row[10] = <double>one.sums.mismatches if one.sums.known else NAN
     row[11] = since
-    row[12], row[13], row[14] = device
+    row[12], row[13], row[14] = device[0], device[1], device[2]
     row[15], row[16], row[17] = familiarity, speed, claimed
     row[18] = NAN if age is None else <double>age
     row[19] = accuracy
     row[20] = NAN if mock is None else <double>mock
     row[21], row[22] = drift - radius, nearest
-    row[23] = NAN if allowed is None else <double>allowed
+    row[23] = allowed
     row[24] = 0.0 if located else 1.0
     row[25] = NAN if matched is None else <double>matched
     row[26] = 0.0 if checks_in else 1.0

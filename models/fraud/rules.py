@@ -1,9 +1,8 @@
 """Hard rules: what a person must see, whatever a model says of it. They raise a risk and never lower one."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.decisions import HIGH, LOW, Codes, Flags
+from models.decisions import HIGH, LOW, Codes, Flags, Floats
 from models.fraud.features import PLACE
 
 TRAVEL_KMH = 900.0
@@ -18,8 +17,9 @@ LIMIT = "travel_limit_kmh"
 _SPEED, _ACCURACY = PLACE["travel_speed_kmh"], PLACE["gps_accuracy_m"]
 
 
-def impossible_travel(vectors: NDArray[np.float64], limit: float = TRAVEL_KMH) -> Flags:
-    """Rows of vectors (rows, all features) whose person cannot have come from the fix before, faster than `limit` km/h.
+def impossible_travel(vectors: Floats, limit: Floats | float = TRAVEL_KMH) -> Flags:
+    """Rows of vectors (rows, all features) whose person cannot have come from the fix before, faster than `limit` km/h,
+    one for all rows or one of each.
 
     The speed is what is left when the metres that both fixes are unsure of are taken off. Where it or the accuracy is
     not known, nothing is proved.
@@ -33,6 +33,6 @@ def demanded(travelled: Flags) -> Codes:
     return np.where(travelled, HIGH, LOW).astype(np.int8)
 
 
-def advice(vector: NDArray[np.float64], limit: float) -> str:
+def advice(vector: Floats, limit: float) -> str:
     """What there is to look at in an event whose travel is impossible."""
     return f"impossible travel: {vector[_SPEED]:,.0f} km/h since the fix before, over {limit:,.0f} km/h"

@@ -81,7 +81,7 @@ def vectors(cases: Sequence[Case], people: People) -> NDArray[np.float64]:
     """
     if _COMPILED is None:
         return plain_vectors(cases, people)
-    found: NDArray[np.float64] = _COMPILED.measure(
+    found: NDArray[np.float64] = _COMPILED.vectors(
         cases, people.heads, people.days, people.places, lambda case: plain_vectors([case], people)
     )
     return found
@@ -142,20 +142,37 @@ def case_of(key: bytes, event: Event, references: References, time: int, device:
     return Case(key, event, references.site(tenant, site_id, time), allowed, device)
 
 
-def cases_of(keys: Sequence[bytes], events: Sequence[Event], references: References) -> list[Case]:
-    """Events of attendance.enriched with their sites and rosters as they stood when they were published."""
+def measure(
+    keys: Sequence[bytes], events: Sequence[Event], references: References, people: People
+) -> tuple[NDArray[np.float64], list[int]]:
+    """As `vectors`, of events of attendance.enriched under sites and rosters as they stood when they were published.
+
+    Returns:
+        The vectors, and which of them are of sites that are not known.
+    """
     if _COMPILED is None:
-        return plain_cases(keys, events, references)
-    found: list[Case] = _COMPILED.cases_of(keys, events, references)
+        return plain_measure(keys, events, references, people)
+    found: tuple[NDArray[np.float64], list[int]] = _COMPILED.measure(
+        keys,
+        events,
+        references,
+        people.heads,
+        people.days,
+        people.places,
+        lambda key, event: plain_measure([key], [event], references, people)[0],
+    )
     return found
 
 
-def plain_cases(keys: Sequence[bytes], events: Sequence[Event], references: References) -> list[Case]:
-    """As `cases_of`, in plain Python."""
-    return [
+def plain_measure(
+    keys: Sequence[bytes], events: Sequence[Event], references: References, people: People
+) -> tuple[NDArray[np.float64], list[int]]:
+    """As `measure`, in plain Python."""
+    cases = [
         case_of(key, event, references, event["published_at"], _device(event))
         for key, event in zip(keys, events, strict=True)
     ]
+    return plain_vectors(cases, people), [row for row, case in enumerate(cases) if case.site is None]
 
 
 def _device(event: Event) -> DeviceFacts:

@@ -7,7 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decisions import ALERT, CLEAR, CRITICAL, DECISIONS, HIGH, LOW, MEDIUM, RISKS, TICKET, Cuts, Policy, decide
+from models.decisions import (
+    ALERT,
+    CLEAR,
+    CRITICAL,
+    DECISIONS,
+    HIGH,
+    LOW,
+    MEDIUM,
+    RISKS,
+    TICKET,
+    Cuts,
+    Policies,
+    Policy,
+    decide,
+)
 
 POLICY = Policy(Cuts(0.1, 0.3, 0.7), auto_ticket=True, certified=0.8)
 QUIET = replace(POLICY, auto_ticket=False)
@@ -52,6 +66,22 @@ def test_every_row_of_the_table(row: tuple[object, ...]) -> None:
     interval = (np.array([low], dtype=np.float64), np.array([high], dtype=np.float64))
     found = decide(policy, np.array([probability]), interval, np.array([demanded]))
     assert [RISKS[found.risk[0]], DECISIONS[found.decision[0]], found.review[0], found.certified[0]] == expected
+
+
+def test_each_row_of_a_batch_may_have_a_policy_and_an_interval_of_its_own() -> None:
+    policies = [POLICY, QUIET, OPEN, CHECKED, STRICT, EAGER, BLIND, BOLD]
+    rows = [(number, *row[2:6]) for number in range(len(policies)) for row in TABLE]
+    rows += [(number, one, np.nan, np.nan, least) for number, one, _, _, least in rows]
+    order = np.random.default_rng(5).permutation(len(rows))
+    which, probability, low, high, demanded = np.array(rows, dtype=np.float64)[order].T
+    found = decide(Policies.of(policies, which), probability, (low, high), demanded)
+    for row, number in enumerate(which.astype(int)):
+        one = slice(row, row + 1)
+        interval = None if np.isnan(low[row]) else (low[one], high[one])
+        alone = decide(policies[number], probability[one], interval, demanded[one])
+        assert [getattr(found, name)[row] for name in ("risk", "decision", "review", "certified")] == [
+            getattr(alone, name)[0] for name in ("risk", "decision", "review", "certified")
+        ]
 
 
 @pytest.mark.parametrize(

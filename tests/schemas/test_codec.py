@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from schemas import generate, walk
 from schemas.avro import DecodeError, EncodeError, Node, SchemaError
+from schemas.columns import Coded
 from schemas.compiled import COMPILED
 from schemas.parse import parse, stored
 from tests.schemas import random_schemas
@@ -110,6 +111,33 @@ def test_a_table_of_numbers_is_a_column_of_arrays(make: Maker) -> None:
     assert codec.encode_columns({"n": 7}, {"x": table[:, :0]}) == [codec.encode({"n": 7, "x": []})] * 2
     with pytest.raises(ValueError, match=r"expected 1|longer"):
         codec.encode_columns({}, {"n": [1], "x": table})
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_column_of_numbers_has_nulls_where_the_field_may_have_them(make: Maker) -> None:
+    fields = [{"name": "n", "type": "double"}, {"name": "x", "type": ["null", "double"]}]
+    codec = make(parse({"type": "record", "name": "R", "fields": fields}))
+    numbers, known = np.array([1.5, np.nan, -np.inf]), np.array([0.0, 1.0, 2.0])
+    expected = [codec.encode({"n": one, "x": each}) for one, each in zip(known, (1.5, None, -np.inf), strict=True)]
+    assert codec.encode_columns({}, {"n": known, "x": numbers}) == expected
+    assert codec.encode_columns({}, {"n": known, "x": np.repeat(numbers, 2)[::2]}) == expected
+    with pytest.raises(EncodeError):
+        codec.encode_columns({}, {"n": numbers, "x": known})
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_few_values_of_many_records_are_the_values_themselves(make: Maker) -> None:
+    fields = [{"name": "m", "type": {"type": "map", "values": "double"}}, {"name": "s", "type": ["null", "string"]}]
+    codec = make(parse({"type": "record", "name": "R", "fields": fields}))
+    maps, texts = Coded([{"a": 1.0}, {}], np.array([1, 0, 0])), Coded(("x", None), np.array([0, 1, 0]))
+    assert codec.encode_columns({}, {"m": maps, "s": texts}) == [
+        codec.encode({"m": one, "s": other}) for one, other in (({}, "x"), ({"a": 1.0}, None), ({"a": 1.0}, "x"))
+    ]
+    assert list(maps) == [{}, {"a": 1.0}, {"a": 1.0}]
+    with pytest.raises(EncodeError):
+        codec.encode_columns({}, {"m": maps, "s": Coded(("x", 7), texts.codes)})
+    with pytest.raises(IndexError):
+        codec.encode_columns({}, {"m": maps, "s": Coded(("x", None), np.array([0, 2, 0]))})
 
 
 @pytest.mark.parametrize("make", MAKERS)

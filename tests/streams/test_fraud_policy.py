@@ -10,7 +10,7 @@ import pytest
 
 from models.decisions import Cuts, Policy
 from models.fraud.artifact import CALIBRATION, NAME, FraudModel
-from models.fraud.audit import drawn
+from models.fraud.audit import chances
 from models.fraud.features import PLACE
 from models.fraud.policy import certificate as certificate_text
 from models.registry import Place
@@ -245,18 +245,18 @@ def test_who_only_observes_gets_no_ticket(site: Site, automatic: Outcome) -> Non
 def test_the_audit_draws_from_what_is_cleared_and_logs_how_likely(site: Site, automatic: Outcome) -> None:
     told = [each for each in said(automatic, topics.TICKETS_CANDIDATES) if each["purpose"] == "audit"]
     drawings = {tuple(each[name] for name in WHO) for each in told}
-    chances = Counter[bool]()
+    seen = Counter[bool]()
     for each in predictions(automatic):
         share = SHARE if each["tenant_id"] == site.large else 0.01
         cleared = each["decision"] == "clear"
         assert each["detail"].get("audit_propensity") == (share if cleared else None)
-        wanted = cleared and drawn(each["prediction_id"], share)
+        wanted = cleared and bool(chances([each["prediction_id"]])[0] < share)
         assert ("audited" in each["detail"]) == wanted == (tuple(each[name] for name in WHO) in drawings)
-        chances[wanted] += cleared and share == SHARE
+        seen[wanted] += cleared and share == SHARE
     assert len(drawings) == len(told)
     # Four standard deviations to each side.
-    rows = chances.total()
-    assert abs(chances[True] - SHARE * rows) < 4 * (SHARE * (1 - SHARE) * rows) ** 0.5
+    rows = seen.total()
+    assert abs(seen[True] - SHARE * rows) < 4 * (SHARE * (1 - SHARE) * rows) ** 0.5
     # Nothing that could sway who looks at it.
     assert all("drawn at random" in each["summary"] and "%" not in each["summary"] for each in told)
     of_rule = [each for each in told if each["tenant_id"] != site.large]

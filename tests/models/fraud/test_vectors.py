@@ -14,7 +14,7 @@ from models.fraud.device import NO_DEVICE, UNUSED, DeviceFacts, mark_of, observe
 from models.fraud.person import KEPT, NOBODY, pack_head, sums_before, unpack_head
 from models.fraud.references import References
 from models.fraud.replay import Replay
-from models.fraud.vectors import Case, People, case_of, cases_of, plain_cases, plain_vectors, vectors
+from models.fraud.vectors import Case, People, case_of, measure, plain_measure, plain_vectors, vectors
 from producers.simulator import LEVELS, Scenario, Simulation
 from schemas import topics
 from schemas.compiled import load
@@ -76,7 +76,7 @@ def test_compiled_equals_plain(events: list[dict[str, Any]]) -> None:
 @compiled
 @settings(max_examples=40, deadline=None)
 @given(EVENTS, st.lists(st.booleans(), min_size=60, max_size=60))
-def test_compiled_finds_the_plain_cases(events: list[dict[str, Any]], odd: list[bool]) -> None:
+def test_compiled_measures_what_plain_does_of_enriched_events(events: list[dict[str, Any]], odd: list[bool]) -> None:
     moved = [site | {"latitude": 1.0, "updated_at": START + 2 * 86_400_000} for site in SITES]
     rosters = [ROSTER, ROSTER | {"allowed_sites": [], "updated_at": START + 86_400_000}]
     enriched = [
@@ -92,11 +92,14 @@ def test_compiled_finds_the_plain_cases(events: list[dict[str, Any]], odd: list[
     ]
     keys = [topics.ATTENDANCE_ENRICHED.key_of(each) for each in enriched]
     known = References.of([*SITES, *moved], [CALENDAR], rosters)
-    found = [
-        [(key, one, site and site.latitude, allowed, repr(device)) for key, one, site, allowed, device in cases]
-        for cases in (plain_cases(keys, enriched, known), cases_of(keys, enriched, known))
-    ]
-    assert found[0] == found[1]
+    people = People(), People()
+    (table_, nowhere), (expected, without) = (
+        form(keys, enriched, known, one) for form, one in zip((measure, plain_measure), people, strict=True)
+    )
+    assert table_.tobytes() == expected.tobytes()
+    sites = [known.site(each["tenant_id"], each["site_id"], each["published_at"]) for each in enriched]
+    assert nowhere == without == [row for row, site in enumerate(sites) if site is None]
+    assert people[0] == people[1]
 
 
 @compiled
@@ -135,10 +138,10 @@ def test_compiled_refuses_what_plain_refuses(odd: dict[str, Any]) -> None:
     strange = event(fields.pop("occurred_at", START + 5), **fields)
     for before in ([], [event(START)]):
         found = []
-        for measure in (vectors, plain_vectors):
+        for form in (vectors, plain_vectors):
             people = People()
             try:
-                told: Any = measure(made_of([*before, strange, event(START + 9)]), people).tobytes()
+                told: Any = form(made_of([*before, strange, event(START + 9)]), people).tobytes()
             except (ArithmeticError, ValueError, struct.error) as error:
                 told = type(error)
             found.append((told, people))
