@@ -13,7 +13,7 @@ from cpython.dict cimport PyDict_CheckExact, PyDict_Copy, PyDict_Next, PyDict_Se
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_FromDouble
 from cpython.list cimport PyList_CheckExact
 from cpython.long cimport PyLong_AsDouble, PyLong_AsLongLongAndOverflow, PyLong_CheckExact
-from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_CheckExact
 from cpython.unicode cimport PyUnicode_Check, PyUnicode_DecodeUTF8
@@ -37,6 +37,9 @@ if sys.byteorder != "little":
 
 cdef enum:
     NOTHING, BOOLEAN, INT, LONG, FLOAT, DOUBLE, BYTES, STRING, FIXED, ENUM, ARRAY, MAP, RECORD, UNION
+
+cdef enum:
+    SLOTS = 128  # texts of a field that are remembered while its column is read
 
 cdef enum:
     IS_NONE, IS_BOOL, IS_INT, IS_FLOAT, IS_STR, IS_BYTES, IS_LIST, IS_DICT, PYTHON_TYPES
@@ -148,6 +151,41 @@ cdef class Codec:
             except DecodeError as error:
                 values.append(error)
         return values
+
+    def decode_columns(self, list raws not None):
+        """The fields of records, by name; None unless each can be read here."""
+        cdef Type t = self.type
+        cdef Source source
+        cdef Py_ssize_t skip = PyBytes_GET_SIZE(self.header), row, i, rows = len(raws)
+        cdef list columns = [[None] * rows for _ in t.names]
+        cdef PyObject** seen
+        if t.kind != RECORD or not t.count:
+            return None
+        seen = <PyObject**>PyMem_Calloc(t.count * SLOTS, sizeof(PyObject*))
+        if seen == NULL:
+            raise MemoryError
+        try:
+            for row in range(rows):
+                raw = raws[row]
+                if not PyBytes_CheckExact(raw):
+                    return None
+                source.at = <const unsigned char*>PyBytes_AS_STRING(raw)
+                source.end = source.at + PyBytes_GET_SIZE(raw)
+                if source.end - source.at < skip or memcmp(source.at, PyBytes_AS_STRING(self.header), skip) != 0:
+                    return None
+                source.at += skip
+                for i in range(t.count):
+                    if (<Type>t.part[i]).kind == STRING:
+                        (<list>columns[i])[row] = get_known_text(&source, seen + i * SLOTS)
+                    else:
+                        (<list>columns[i])[row] = read(<Type>t.part[i], &source)
+                if source.at != source.end:
+                    return None
+        except (GiveUp, UnicodeDecodeError):
+            return None
+        finally:
+            PyMem_Free(seen)
+        return dict(zip(t.names, columns))
 
     def encode_columns(self, common, columns):
         """What `encode` gives of each record of a table; see schemas.columns."""
@@ -293,19 +331,43 @@ cdef class Table(Step):
     """An array of numbers for each record, NaN for null."""
 
     cdef Type type
+    cdef int null, number     # branches of the two, -1 unless the numbers are doubles or null
     cdef const double[:, :] table
 
     def __init__(self, Type type not None, table):
+        cdef Type numbers
         if type.kind != ARRAY:
             raise GiveUp
-        self.type, self.table = <Type>type.part[0], table
+        self.type, self.table, self.null, self.number = <Type>type.part[0], table, -1, -1
+        if self.type.kind == UNION and self.type.count < 64 and self.type.branch_of[IS_FLOAT] >= 0:
+            numbers = <Type>self.type.part[self.type.branch_of[IS_FLOAT]]
+            if numbers.kind == DOUBLE:
+                self.null, self.number = self.type.branch_of[IS_NONE], self.type.branch_of[IS_FLOAT]
 
     cdef int write(self, Py_ssize_t row, Buffer* out) except -1:
         cdef Py_ssize_t place, count = self.table.shape[1]
-        if count:
-            put_unsigned(out, 2 * <unsigned long long>count)
+        cdef char* at
+        cdef double value
+        if not count:
+            return put_unsigned(out, 0)
+        put_unsigned(out, 2 * <unsigned long long>count)
+        if self.null < 0 or self.number < 0:
             for place in range(count):
                 write_number(self.type, self.table[row, place], out)
+            return put_unsigned(out, 0)
+        if out.size - out.used < 9 * count:
+            grow(out, 9 * count)
+        at = out.data + out.used
+        for place in range(count):
+            value = self.table[row, place]
+            if value != value:
+                at[0] = <char>(2 * self.null)
+                at += 1
+            else:
+                at[0] = <char>(2 * self.number)
+                memcpy(at + 1, &value, 8)
+                at += 9
+        out.used = at - out.data
         return put_unsigned(out, 0)
 
 
@@ -359,6 +421,27 @@ cdef inline object get_text(Source* s):
     cdef Py_ssize_t size = get_count(s, 1)
     s.at += size
     return PyUnicode_DecodeUTF8(<const char*>s.at - size, size, NULL)
+
+
+cdef object get_known_text(Source* s, PyObject** seen):
+    """Texts of a field are often the same: one object for all of them, if it is the newest in its slot.
+
+    Args:
+        seen: SLOTS texts, whom somebody else keeps; NULL for none.
+    """
+    cdef Py_ssize_t size = get_count(s, 1), length, slot
+    cdef const char* text = <const char*>s.at
+    s.at += size
+    if size < 2:
+        return PyUnicode_DecodeUTF8(text, size, NULL)
+    slot = (<unsigned char>text[size - 1] + 10 * <unsigned char>text[size - 2]) % SLOTS
+    if seen[slot] != NULL:
+        known = PyUnicode_AsUTF8AndSize(<object>seen[slot], &length)
+        if length == size and memcmp(known, text, size) == 0:
+            return <object>seen[slot]
+    value = PyUnicode_DecodeUTF8(text, size, NULL)
+    seen[slot] = <PyObject*>value
+    return value
 
 
 cdef object read(Type t, Source* s):

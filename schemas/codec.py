@@ -45,6 +45,13 @@ class Codec(Protocol):
     def decode_many(self, raws: Iterable[bytes], /) -> list[Any]:
         """The value of each, or the DecodeError that says why there is none."""
 
+    def decode_columns(self, raws: list[bytes], /) -> dict[str, list[Any]] | None:
+        """The fields of records, by name.
+
+        None where that cannot be told at once: a value is no record, damaged, or of another version of the schema.
+        Then `decode_many` has the answer.
+        """
+
     def encode_columns(self, common: Mapping[str, Any], columns: Mapping[str, Column], /) -> list[bytes]:
         """Each record of a table, of which schemas.columns says more. Raises EncodeError as `encode`."""
 

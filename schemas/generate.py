@@ -28,6 +28,7 @@ class Codec:
 
     def __init__(self, node: Node, header: bytes = b"", other: Callable[[bytes], Any] | None = None) -> None:
         self.source = _Decoder(node, header).source() + _Encoder(node, header).source()
+        self.fields = [field.name for field in node.fields]
         names: dict[str, Any] = dict(CONSTANTS)
         names["walk_decode"] = lambda raw: walk.decode(node, raw, len(header))
         names["walk_encode"] = lambda value: header + walk.encode(node, value)
@@ -46,6 +47,13 @@ class Codec:
             except DecodeError as error:
                 values.append(error)
         return values
+
+    def decode_columns(self, raws: list[bytes]) -> dict[str, list[Any]] | None:
+        """The fields of records, by name; None unless each can be read."""
+        values = self.decode_many(raws)
+        if not self.fields or any(isinstance(value, DecodeError) for value in values):
+            return None
+        return {name: [value[name] for value in values] for name in self.fields}
 
     def encode_columns(self, common: Mapping[str, Any], columns: Mapping[str, Column]) -> list[bytes]:
         """What `encode` gives of each record of a table; see schemas.columns."""

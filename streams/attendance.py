@@ -1,6 +1,7 @@
 """The third agent of attendance, keyed by person: features, score, and the prediction record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -44,6 +45,16 @@ COMMON: dict[str, Any] = {
 """What predictions have in common. All features are kept, also those that the model does not use: another may."""
 
 
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The events of a frame by their fields; one of them by its row."""
+
+    columns: Mapping[str, list[Any]]
+
+    def __getitem__(self, row: int) -> Event:
+        return {name: column[row] for name, column in self.columns.items()}
+
+
 @lru_cache(4)
 def known(control: Control) -> References:
     """Sites, calendars and rosters of a view of control."""
@@ -51,17 +62,16 @@ def known(control: Control) -> References:
 
 
 def process(frame: Frame, models: Models = NO_MODELS) -> None:
-    events, control = frame.decode(), frame.control
-    if not events:
+    events, control = Events(frame.columns()), frame.control
+    if not events.columns:
         return
     state, sites = frame.state, known(control)
     people = People(state.values(HEAD), state.values(DAYS), state.values(PLACES))
     keys = [record.key or b"" for record in frame.records]
-    tenants, names = [event["tenant_id"] for event in events], [event["event_id"] for event in events]
+    tenants, names, times = (events.columns[name] for name in ("tenant_id", "event_id", "published_at"))
     ids = prediction_ids(NAME, SLOT, tenants, names)
-    table, nowhere = measure(keys, events, sites, people)
-    asked = zip(tenants, [event["published_at"] for event in events], strict=True)
-    found = score(control, models, asked, table)
+    table, nowhere = measure(keys, events.columns, sites, people)
+    found = score(control, models, tenants, times, table)
     audited = np.flatnonzero((found.decision == CLEAR) & (chances(ids) < found.audit)).tolist()
     found.draw(audited)
     alerts: list[Record] = []
@@ -87,7 +97,7 @@ def observed(event: Event, control: Control) -> bool:
 
 
 def predictions(
-    events: Sequence[Event], ids: list[str], table: Floats, nowhere: Sequence[int], found: Answers, offset: int
+    events: Events, ids: list[str], table: Floats, nowhere: Sequence[int], found: Answers, offset: int
 ) -> list[bytes]:
     """The prediction records of events, encoded.
 
@@ -99,11 +109,11 @@ def predictions(
         offset: of control.
     """
     columns: dict[str, Column] = {
-        "tenant_id": [event["tenant_id"] for event in events],
+        "tenant_id": events.columns["tenant_id"],
         "prediction_id": ids,
-        "event_id": [event["event_id"] for event in events],
-        "subject": [event["person_id"] for event in events],
-        "event_time": [event["occurred_at"] for event in events],
+        "event_id": events.columns["event_id"],
+        "subject": events.columns["person_id"],
+        "event_time": events.columns["occurred_at"],
         "features": table,
         **found.columns,
     }

@@ -1,6 +1,7 @@
 """What serves a batch of check-ins, each by the version of its tenant and as that lets it, and what it says of them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -106,9 +107,6 @@ def _value(column: Column, row: int) -> Any:
     return found
 
 
-Asked = tuple[str, int]
-"""Whose event it is, and when it was published (epoch milliseconds)."""
-
 SETTINGS = (
     (FLAGS, OFF),
     (MODELS, POST.setting),
@@ -124,24 +122,32 @@ SETTINGS = (
 """All that what serves a tenant, and what it may do, depend on."""
 
 
-def score(control: Control, models: Models, asked: Iterable[Asked], table: Floats) -> Answers:
-    """What serves says of a table (rows, all features). A row's answer does not depend on the others."""
-    return answers(_groups(control, models, asked), table)
+def score(control: Control, models: Models, tenants: Sequence[str], times: Sequence[int], table: Floats) -> Answers:
+    """What serves says of a table (rows, all features). A row's answer does not depend on the others.
+
+    Args:
+        tenants, times: whose events they are, and when these were published (epoch milliseconds).
+    """
+    return answers(_groups(control, models, tenants, times), table)
 
 
-def _groups(control: Control, models: Models, asked: Iterable[Asked]) -> list[Group]:
+def _groups(control: Control, models: Models, tenants: Sequence[str], times: Sequence[int]) -> list[Group]:
     groups: dict[Any, Group] = {}
 
-    def group(tenant: str, time: int) -> Callable[[int], None]:
+    def group(tenant: str, time: int) -> Rows:
         served = serving(control, models, POST, tenant, time)
         served = fraud_calibration.calibrated(control, models, served, tenant, time)
         policy = policy_of(control, served, tenant, time)
         same = (served.place, served.version, served.calibration, served.refused, policy)
-        return groups.setdefault(same, Group(served, policy, [])).rows.append
+        return groups.setdefault(same, Group(served, policy, [])).rows
 
-    add_of = Spans(control, SETTINGS, group).of
-    for row, (tenant, time) in enumerate(asked):
-        add_of(tenant, time)(row)
+    spans = Spans(control, SETTINGS, group)
+    by_tenant: dict[str, Rows] = defaultdict(list)
+    for row, tenant in enumerate(tenants):
+        by_tenant[tenant].append(row)
+    for tenant, rows in by_tenant.items():
+        for found, places in spans.split(tenant, [times[row] for row in rows]):
+            found += [rows[place] for place in places]
     return list(groups.values())
 
 

@@ -20,7 +20,7 @@ from models.fraud.vectors import People, measure
 from models.identity import prediction_id
 from models.registry import Place, Registry, Trust
 from schemas import topics
-from streams.attendance import SLOT, predictions
+from streams.attendance import SLOT, Events, predictions
 from streams.fraud_scoring import Group, answers
 from streams.serving import Serving
 
@@ -70,12 +70,13 @@ def score(raw, state):
         before[name] = stored = state.get(name)
         if stored is not None:
             getattr(people, name)[key] = stored.encode("latin-1")
-    table, nowhere = measure([key], [event], SITES, people)
+    events = Events({name: [value] for name, value in event.items()})
+    table, nowhere = measure([key], events.columns, SITES, people)
     found = answers([SERVING[tenant]], table)
     ids = [prediction_id(tenant, NAME, SLOT, event["event_id"])]
     if found.decision[0] == CLEAR and chances(ids)[0] < found.audit[0]:
         found.draw([0])
-    (made,) = predictions([event], ids, table, nowhere, found, ABOUT["control_offset"])
+    (made,) = predictions(events, ids, table, nowhere, found, ABOUT["control_offset"])
     for name in PARTS:
         after = getattr(people, name)[key]
         if after is not None and (text := after.decode("latin-1")) != before[name]:

@@ -13,12 +13,11 @@ from libc.math cimport NAN, asin, cos, fabs, rint, sin, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memmove
 
-from zlib import crc32
-
 import numpy as np
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object, object) except? NULL
+    const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
 
 from models.attendance import CHECK_IN
 from models.fraud import person
@@ -187,29 +186,96 @@ cdef class Person:
         )
 
 
+cdef struct Facts:  # what an event says, NaN where it says nothing
+    int64_t time
+    int64_t start
+    bint checks_in, planned, located, told, named
+    int matched          # 0 or 1; -1 where nobody has looked
+    double latitude, longitude, accuracy, confidence, age, mock
+    double allowed
+    double accounts_30d, accounts_5min, since_other
+    uint32_t device
+
+
+cdef int take(
+    Facts* facts, time, kind, start, matched, latitude, longitude, accuracy, confidence, age, mock, device
+) except -1:
+    """Put the fields of an event into facts."""
+    facts.time = time
+    facts.checks_in = kind == CHECK_IN
+    facts.planned, facts.start = start is not None, 0
+    if start is not None:
+        facts.start = start
+    facts.matched = -1 if matched is None else <bint>matched
+    facts.located = latitude is not None
+    facts.latitude = facts.longitude = NAN
+    if latitude is not None:
+        facts.latitude, facts.longitude = latitude, longitude
+    facts.told = accuracy is not None
+    facts.accuracy = NAN if accuracy is None else <double>accuracy
+    facts.confidence = NAN if confidence is None else <double>confidence
+    facts.age = NAN if age is None else <double>age
+    facts.mock = NAN if mock is None else <double>mock
+    facts.named = device is not None
+    if device is not None:
+        facts.device = mark_of(device)
+    return 0
+
+
+cdef class Spot:
+    """A site, what events are measured by of it at hand; None: one that is not known."""
+
+    cdef object site
+    cdef dict offsets, days
+    cdef double latitude, longitude, radius
+    cdef int64_t since    # from when on it holds, for whoever keeps it
+
+    def __init__(self, site, since=0):
+        self.site, self.since = site, since
+        self.latitude = self.longitude = self.radius = NAN
+        if site is not None:
+            self.latitude, self.longitude, self.radius = site.latitude, site.longitude, site.radius_m
+            self.offsets, self.days = site.zone.days, site.days
+
+
+cdef Spot newest(timeline):
+    """The last version of a site; where there is none, one that never begins."""
+    if timeline is None:
+        return Spot(None, FAR)
+    *_, since = timeline.starts
+    *_, site = timeline.values
+    return Spot(site, since)
+
+
 cdef class Learner:
     """Measures events one after the other.
 
     Attributes:
         heads, days, places: what is remembered of people, by key; changed in place.
+        spots: by the id of a site, which they keep.
     """
 
     cdef object heads, days, places
+    cdef dict spots
     cdef Person one
 
     def __init__(self, heads, days, places):
-        self.heads, self.days, self.places, self.one = heads, days, places, Person()
+        self.heads, self.days, self.places, self.one, self.spots = heads, days, places, Person(), {}
 
-    cdef bint learn(
-        self, object key, dict event, object site, double allowed, const double* device, double* row
-    ) except -1:
+    cdef Spot spot(self, site):
+        found = self.spots.get(id(site))
+        if found is None:
+            found = self.spots[id(site)] = Spot(site)
+        return found
+
+    cdef bint learn(self, object key, const Facts* facts, Spot spot, double* row) except -1:
         """Put the features of an event into a row; False where the plain function must."""
         cdef Person one = self.one
         cdef object head = self.heads[key], days = self.days[key], places = self.places[key]
         cdef int changed
         if not one.load(head, days, places):
             return False
-        changed = observe(one, head is None, event, site, allowed, device, row)
+        changed = observe(one, head is None, facts, spot, row)
         if changed & LEFT:
             return False
         self.heads[key] = head_bytes(one)
@@ -227,61 +293,81 @@ def vectors(cases not None, heads, days, places, plain):
         plain: the plain function, of a case, for those that are left to it.
     """
     cdef Py_ssize_t row = 0
+    cdef dict event
     cdef double[:, ::1] out
-    cdef double[3] device
+    cdef Facts facts
     cdef Learner learner = Learner(heads, days, places)
     table = np.empty((len(cases), WIDTH))
     out = table
     for case in cases:
-        key, event, site, allowed, (device[0], device[1], device[2]) = case
-        if not learner.learn(key, event, site, NAN if allowed is None else <double>allowed, device, &out[row, 0]):
+        key, event, site, allowed, (facts.accounts_30d, facts.accounts_5min, facts.since_other) = case
+        facts.allowed = NAN if allowed is None else <double>allowed
+        take(
+            &facts, event["occurred_at"], event["kind"], event["scheduled_start"], event["face_matched"],
+            event["latitude"], event["longitude"], event["gps_accuracy_m"], event["face_confidence"],
+            event["fix_age_s"], event["mock_location"], event["device_id"],
+        )
+        if not learner.learn(key, &facts, learner.spot(site), &out[row, 0]):
             table[row] = plain(case)[0]
         row += 1
     return table
 
 
-def measure(list keys not None, list events not None, references, heads, days, places, plain):
+def measure(list keys not None, dict columns not None, references, heads, days, places, plain):
     """What `models.fraud.vectors.measure` says.
 
     Args:
-        plain: the plain function, of a key and an event, for those that are left to it.
+        plain: the plain function, of a row, for those that are left to it.
     """
-    cdef Py_ssize_t row, last, rows = len(keys)
-    cdef dict event, sites = references.sites
-    cdef PyObject* found
+    cdef Py_ssize_t row, rows = len(keys)
+    cdef list tenants = columns["tenant_id"], sites = columns["site_id"], published = columns["published_at"]
+    cdef list listed = columns["allowed_sites"], people = columns["person_id"], devices = columns["device_id"]
+    cdef list many = columns["accounts_per_device_30d"], few = columns["accounts_on_device_5min"]
+    cdef list since = columns["seconds_since_other_account"]
+    cdef list times = columns["occurred_at"], kinds = columns["kind"], starts = columns["scheduled_start"]
+    cdef list matched = columns["face_matched"], latitudes = columns["latitude"], longitudes = columns["longitude"]
+    cdef list accuracies = columns["gps_accuracy_m"], confidences = columns["face_confidence"]
+    cdef list ages = columns["fix_age_s"], mocks = columns["mock_location"]
     cdef double[:, ::1] out
-    cdef double[3] device
-    cdef double allowed
+    cdef Facts facts
+    cdef PyObject* found
+    cdef Spot spot
+    cdef dict spots = {}
     cdef list nowhere = []
     cdef Learner learner = Learner(heads, days, places)
-    if len(events) != rows:
+    if {len(each) for each in columns.values()} - {rows}:
         raise ValueError("expected a key for each event")
     table = np.empty((rows, WIDTH))
     out = table
     for row in range(rows):
-        event = events[row]
-        tenant, site_id, time, listed = event["tenant_id"], event["site_id"], event["published_at"], event["allowed_sites"]
-        found = PyDict_GetItemWithError(sites, (tenant, site_id))
-        last = len((<object>found)[0]) - 1 if found != NULL else -1
-        if last >= 0 and time >= (<object>found)[0][last]:
-            site = (<object>found)[1][last]  # the newest, as a rule
+        place = (tenants[row], sites[row])
+        found = PyDict_GetItemWithError(spots, place)
+        if found == NULL:
+            # The newest version of the site, which is the right one as a rule.
+            references.site(tenants[row], sites[row], published[row])
+            spot = spots[place] = newest(references.sites.get(place))
         else:
-            site = references.site(tenant, site_id, time)
-        if site is None:
+            spot = <Spot>found
+        if <int64_t>published[row] < spot.since:
+            spot = learner.spot(references.site(tenants[row], sites[row], published[row]))
+        if spot.site is None:
             nowhere.append(row)
-        if listed is None:
-            listed = references.allowed(tenant, event["person_id"], site_id, time)
-            allowed = NAN if listed is None else <double>listed
+        if listed[row] is None:
+            allowed = references.allowed(tenants[row], people[row], sites[row], published[row])
+            facts.allowed = NAN if allowed is None else <double>allowed
         else:
-            allowed = site_id in listed
-        device[0] = device[1] = device[2] = NAN
-        if event["device_id"] is not None:
-            device[0], device[1] = event["accounts_per_device_30d"], event["accounts_on_device_5min"]
-            seconds = event["seconds_since_other_account"]
-            if seconds is not None:
-                device[2] = seconds
-        if not learner.learn(keys[row], event, site, allowed, device, &out[row, 0]):
-            table[row] = plain(keys[row], event)[0]
+            facts.allowed = sites[row] in listed[row]
+        facts.accounts_30d = facts.accounts_5min = facts.since_other = NAN
+        if devices[row] is not None:
+            facts.accounts_30d, facts.accounts_5min = many[row], few[row]
+            if since[row] is not None:
+                facts.since_other = since[row]
+        take(
+            &facts, times[row], kinds[row], starts[row], matched[row], latitudes[row], longitudes[row],
+            accuracies[row], confidences[row], ages[row], mocks[row], devices[row],
+        )
+        if not learner.learn(keys[row], &facts, spot, &out[row, 0]):
+            table[row] = plain(row)[0]
     return table, nowhere
 
 
@@ -289,6 +375,26 @@ cdef enum:
     LEFT = 1
     DAYS = 2
     PLACED = 4
+
+
+cdef uint32_t[256] CRC
+cdef uint32_t remainder
+cdef int _byte, _bit
+for _byte in range(256):
+    remainder = _byte
+    for _bit in range(8):
+        remainder = remainder >> 1 ^ (0xEDB88320u if remainder & 1 else 0)
+    CRC[_byte] = remainder
+
+
+cdef uint32_t mark_of(str name) except? 0:
+    """As models.fraud.person.mark_of: zlib's CRC-32."""
+    cdef Py_ssize_t place, size
+    cdef const unsigned char* text = <const unsigned char*>PyUnicode_AsUTF8AndSize(name, &size)
+    cdef uint32_t found = 0xFFFFFFFFu
+    for place in range(size):
+        found = CRC[(found ^ text[place]) & 0xFF] ^ found >> 8
+    return ~found
 
 
 cdef object remembered(dict days, int64_t day):
@@ -303,59 +409,50 @@ cdef bytes head_bytes(Person one):
     return raw
 
 
-cdef int observe(Person one, bint new, dict event, object site, double allowed, const double* device, double* row) except -1:
+cdef int observe(Person one, bint new, const Facts* facts, Spot spot, double* row) except -1:
     """Put the features of an event into a row; what of the person has changed, or LEFT."""
     cdef Stored* head = &one.head
-    cdef int64_t time = event["occurred_at"], local, day, begin = 0
+    cdef int64_t time = facts.time, local, day
     cdef int weekend, changed = 0
-    cdef double hour, weekday, is_weekend, is_holiday, site_latitude, site_longitude, radius
-    cdef bint known_site = site is not None, checks_in, scheduled, tardy, mismatch, late
-    cdef double latitude = NAN, longitude = NAN, accuracy = NAN, whole_latitude, whole_longitude
+    cdef double hour, weekday, is_weekend, is_holiday
+    cdef double site_latitude = spot.latitude, site_longitude = spot.longitude
+    cdef bint known_site = spot.site is not None, checks_in = facts.checks_in, scheduled, tardy, mismatch, late
+    cdef double latitude = facts.latitude, longitude = facts.longitude, accuracy = facts.accuracy
+    cdef double whole_latitude = 0.0, whole_longitude = 0.0
     cdef double drift = NAN, speed = NAN, claimed = NAN, repeats = NAN, familiarity = NAN, since = NAN
     cdef double consistency = NAN, nearest = NAN, hours, unsure, metres, minutes = NAN, score = NAN
-    cdef bint located, told
+    cdef bint located = facts.located, told = facts.told
     cdef Py_ssize_t place, hits
-    cdef uint32_t mark
 
     if not -FAR < time < FAR:
         return LEFT
     if not known_site:
         day, hour, weekday, is_weekend, is_holiday, weekend = floor_of(time), NAN, NAN, NAN, NAN, UNKNOWN
-        site_latitude = site_longitude = radius = NAN
     else:
         # What was asked for before is found without a call.
-        offset = remembered(site.zone.days, floor_of(time))
-        local = time + <int64_t>(site.offset_ms(time) if offset is None else offset)
+        offset = remembered(spot.offsets, floor_of(time))
+        local = time + <int64_t>(spot.site.offset_ms(time) if offset is None else offset)
         day = floor_of(local)
         hour = <double>(local - day * DAY_MS) / HOUR_MS
-        facts = remembered(site.days, day)
-        if facts is None:
-            facts = site.facts(day)
-        weekday, is_weekend, is_holiday = facts
+        about = remembered(spot.days, day)
+        if about is None:
+            about = spot.site.facts(day)
+        weekday, is_weekend, is_holiday = about
         weekend = <int>is_weekend
-        site_latitude, site_longitude, radius = site.latitude, site.longitude, site.radius_m
     if not -LARGEST < day < LARGEST:
         return LEFT
-    checks_in = event["kind"] == CHECK_IN
-    start, matched = event["scheduled_start"], event["face_matched"]
-    if start is not None:
-        begin = start
-        if not -FAR < begin < FAR:
+    if facts.planned:
+        if not -FAR < facts.start < FAR:
             return LEFT
-        minutes = <double>(time - begin) / 60000.0
-    scheduled = checks_in and start is not None
-    tardy = scheduled and time - begin > LATE_MS
-    mismatch = matched is False
-    if event["latitude"] is not None:
-        latitude, longitude = event["latitude"], event["longitude"]
+        minutes = <double>(time - facts.start) / 60000.0
+    scheduled = checks_in and facts.planned
+    tardy = scheduled and time - facts.start > LATE_MS
+    mismatch = facts.matched == 0
+    if located:
         whole_latitude, whole_longitude = rint(latitude * SCALE), rint(longitude * SCALE)
         # Neither NaN nor what no stored place can hold passes this.
         if not (fabs(whole_latitude) < LARGEST and fabs(whole_longitude) < LARGEST):
             return LEFT
-    located = event["latitude"] is not None
-    told = event["gps_accuracy_m"] is not None
-    if told:
-        accuracy = event["gps_accuracy_m"]
 
     # The day: what was before it, and what happens on it.
     if new:
@@ -414,18 +511,16 @@ cdef int observe(Person one, bint new, dict event, object site, double allowed, 
                 changed |= PLACED
 
     # The device.
-    name = event["device_id"]
-    if name is not None and not late:
-        mark = crc32((<str>name).encode())
+    if facts.named and not late:
         if one.devices_count:
             hits = 0
             for place in range(one.devices_count):
-                hits += one.devices[place] == mark
+                hits += one.devices[place] == facts.device
             familiarity = <double>hits / <double>one.devices_count
         if one.devices_count == DEVICES:
             memmove(one.devices, &one.devices[1], 4 * (DEVICES - 1))
             one.devices_count -= 1
-        one.devices[one.devices_count] = mark
+        one.devices[one.devices_count] = facts.device
         one.devices_count += 1
 
     if not late:
@@ -435,23 +530,22 @@ cdef int observe(Person one, bint new, dict event, object site, double allowed, 
         score = zscore(head.counts.check_ins, &one.sums)
 
     # In the order of models.fraud.person.observe.
-    confidence, age, mock = event["face_confidence"], event["fix_age_s"], event["mock_location"]
     row[0], row[1], row[2], row[3] = hour, weekday, is_weekend, is_holiday
     row[4], row[5], row[6] = drift, consistency, score
     row[7] = rate(one.sums.late, one.sums.scheduled, LATE_CASES)
     row[8] = rate(one.sums.weekends, one.sums.worked, WEEKEND_CASES)
-    row[9] = NAN if confidence is None else <double>confidence
+    row[9] = facts.confidence
     row[10] = <double>one.sums.mismatches if one.sums.known else NAN
     row[11] = since
-    row[12], row[13], row[14] = device[0], device[1], device[2]
+    row[12], row[13], row[14] = facts.accounts_30d, facts.accounts_5min, facts.since_other
     row[15], row[16], row[17] = familiarity, speed, claimed
-    row[18] = NAN if age is None else <double>age
+    row[18] = facts.age
     row[19] = accuracy
-    row[20] = NAN if mock is None else <double>mock
-    row[21], row[22] = drift - radius, nearest
-    row[23] = allowed
+    row[20] = facts.mock
+    row[21], row[22] = drift - spot.radius, nearest
+    row[23] = facts.allowed
     row[24] = 0.0 if located else 1.0
-    row[25] = NAN if matched is None else <double>matched
+    row[25] = NAN if facts.matched < 0 else <double>facts.matched
     row[26] = 0.0 if checks_in else 1.0
     row[27], row[28] = minutes, repeats
     return changed

@@ -6,7 +6,7 @@ comparisons are made of whole columns, which are the same to the last bit howeve
 """
 
 import math
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -143,31 +143,36 @@ def case_of(key: bytes, event: Event, references: References, time: int, device:
 
 
 def measure(
-    keys: Sequence[bytes], events: Sequence[Event], references: References, people: People
+    keys: Sequence[bytes], columns: Mapping[str, list[Any]], references: References, people: People
 ) -> tuple[NDArray[np.float64], list[int]]:
     """As `vectors`, of events of attendance.enriched under sites and rosters as they stood when they were published.
 
+    Args:
+        columns: the fields of the events, by name.
     Returns:
         The vectors, and which of them are of sites that are not known.
     """
     if _COMPILED is None:
-        return plain_measure(keys, events, references, people)
+        return plain_measure(keys, columns, references, people)
     found: tuple[NDArray[np.float64], list[int]] = _COMPILED.measure(
         keys,
-        events,
+        columns,
         references,
         people.heads,
         people.days,
         people.places,
-        lambda key, event: plain_measure([key], [event], references, people)[0],
+        lambda row: plain_measure(
+            [keys[row]], {name: [column[row]] for name, column in columns.items()}, references, people
+        )[0],
     )
     return found
 
 
 def plain_measure(
-    keys: Sequence[bytes], events: Sequence[Event], references: References, people: People
+    keys: Sequence[bytes], columns: Mapping[str, list[Any]], references: References, people: People
 ) -> tuple[NDArray[np.float64], list[int]]:
     """As `measure`, in plain Python."""
+    events = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     cases = [
         case_of(key, event, references, event["published_at"], _device(event))
         for key, event in zip(keys, events, strict=True)

@@ -21,20 +21,27 @@ cdef bytes joined(bytes one, bytes other):
 
 
 cdef class Values(dict):
-    """See the plain form."""
+    """See the plain form.
+
+    Attributes:
+        places, keys, raws: what was read, in this order: what it is asked for by, its key in the state, its bytes.
+    """
 
     cdef object part, committed, pack, unpack
     cdef bytes suffix, head
-    cdef dict read
+    cdef list places, keys, raws
 
     def __init__(self, part, committed):
         self.part, self.committed = part, committed
         self.pack, self.unpack, self.suffix, self.head = part.pack, part.unpack, part.suffix, part.head
-        self.read = {}
+        self.places, self.keys, self.raws = [], [], []
 
     def __missing__(self, place):
-        raw = self.stored(self.full(place))
-        PyDict_SetItem(self.read, place, raw)
+        key = self.full(place)
+        raw = self.stored(key)
+        self.places.append(place)
+        self.keys.append(key)
+        self.raws.append(raw)
         if raw is None:
             value = None
         elif PyBytes_CheckExact(raw) and PyBytes_GET_SIZE(raw) and (
@@ -51,7 +58,7 @@ cdef class Values(dict):
     def changes(self):
         """See the plain form."""
         cdef dict out = {}
-        cdef PyObject* before
+        cdef Py_ssize_t number = 0, read = len(self.places)
         for place, value in self.items():
             if value is None:
                 raw = None
@@ -59,13 +66,14 @@ cdef class Values(dict):
                 raw = joined(self.head, value)
             else:
                 raw = self.head + self.pack(value)
-            before = PyDict_GetItemWithError(self.read, place)
-            if before != NULL:
-                if raw != <object>before:
-                    PyDict_SetItem(out, self.full(place), raw)
-                continue
-            key = self.full(place)
-            if raw != self.stored(key):
+            # A dict keeps the order of its first entries, so that of the readings.
+            if number < read and self.places[number] is place:
+                key, before = self.keys[number], self.raws[number]
+                number += 1
+            else:
+                key = self.full(place)
+                before = self.stored(key)
+            if raw != before:
                 PyDict_SetItem(out, key, raw)
         return out
 
@@ -85,41 +93,63 @@ def believed(
 ):
     """See `streams.runtime.frame.believed`."""
     cdef Py_ssize_t number
-    cdef long long now = clock, at, published
+    cdef long long now = clock
     cdef dict event
     cdef tuple fields = ("tenant_id", *topic.key)
     cdef object time = topic.time
+    cdef list parts = [None] * len(fields)
     for number in range(begin, end):
         record, event = records[number], events[number]
-        if not keyed(record.key, event, fields):
+        for place, field in enumerate(fields):
+            parts[place] = event[field]
+        if not keyed(record.key, parts) or not timely(event[time], record.timestamp, ahead, age, &now):
             return number, now
-        at, published = event[time], record.timestamp
-        if at - published > ahead or published - at > age:
-            return number, now
-        if published < at:
-            at = published
-        if at > now:
-            now = at
         clocks.append(now)
     return end, now
 
 
-cdef bint keyed(object key, dict event, tuple fields) except -1:
-    """Whether a key is that of the record's own fields, joined by "|"."""
-    cdef Py_ssize_t size, place = 0, length
+def believed_columns(
+    list records, list fields, list times, double ahead, double age, clock, list clocks
+):
+    """As `believed`, of events by their columns: of the fields of the key, and of the time. The clock alone."""
+    cdef Py_ssize_t number, place
+    cdef long long now = clock
+    cdef list parts = [None] * len(fields)
+    for number in range(len(records)):
+        record = records[number]
+        for place in range(len(fields)):
+            parts[place] = (<list>fields[place])[number]
+        if not keyed(record.key, parts) or not timely(times[number], record.timestamp, ahead, age, &now):
+            break
+        clocks.append(now)
+    return now
+
+
+cdef inline bint timely(long long at, long long published, double ahead, double age, long long* clock) noexcept:
+    """Whether an event's time is believable; moves the clock along with it."""
+    if at - published > ahead or published - at > age:
+        return False
+    if published < at:
+        at = published
+    if at > clock[0]:
+        clock[0] = at
+    return True
+
+
+cdef bint keyed(object key, list fields) except -1:
+    """Whether a key is these fields, joined by "|"."""
+    cdef Py_ssize_t size, place = 0, length, number
     cdef const char* text
     cdef const char* part
-    cdef bint first = True
     if not PyBytes_CheckExact(key):
         return False
     text, size = PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)
-    for field in fields:
-        if not first:
+    for number in range(len(fields)):
+        if number:
             if place >= size or text[place] != c"|":
                 return False
             place += 1
-        first = False
-        value = event[field]
+        value = fields[number]
         part = PyUnicode_AsUTF8AndSize(value if isinstance(value, str) else str(value), &length)
         if length > size - place or memcmp(text + place, part, length):
             return False

@@ -226,14 +226,27 @@ class Spans(Generic[T]):
 
     def of(self, tenant: str, time: int) -> T:
         """What was made for the span of a record timestamp, epoch milliseconds."""
-        found = self._known.get(tenant)
-        if found is None:
-            found = self._known[tenant] = self._control.edges(self._settings, tenant), {}
-        edges, made = found
+        edges, made = self._spans(tenant)
         span = bisect_right(edges, time)
         if span not in made:
             made[span] = self._make(tenant, time)
         return made[span]
+
+    def split(self, tenant: str, times: Sequence[int]) -> Iterable[tuple[T, Sequence[int]]]:
+        """What was made for the spans of record timestamps, at least one, each with the places of those in it."""
+        edges, _ = self._spans(tenant)
+        if bisect_right(edges, min(times)) == bisect_right(edges, max(times)):  # as a rule
+            return [(self.of(tenant, times[0]), range(len(times)))]
+        places: dict[int, list[int]] = {}
+        for place, time in enumerate(times):
+            places.setdefault(bisect_right(edges, time), []).append(place)
+        return [(self.of(tenant, times[found[0]]), found) for found in places.values()]
+
+    def _spans(self, tenant: str) -> tuple[list[int], dict[int, T]]:
+        found = self._known.get(tenant)
+        if found is None:
+            found = self._known[tenant] = self._control.edges(self._settings, tenant), {}
+        return found
 
 
 def _scopes(places: Iterable[Place], known: Mapping[Place, list[str]]) -> dict[Place, list[str]]:

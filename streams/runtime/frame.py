@@ -262,6 +262,41 @@ class Frame:
         self.records = good
         return events
 
+    def columns(self) -> dict[str, list[Any]]:
+        """The fields of all events, by name; as `decode`, for agents that work on whole frames.
+
+        Empty when there are no events.
+        """
+        found = self._all_good()
+        if found is None:
+            events = self.decode()
+            found = {name: [event[name] for event in events] for name in events[0]} if events else {}
+        return found
+
+    def _all_good(self) -> dict[str, list[Any]] | None:
+        """The fields of all events, if every record is a good one of the only input."""
+        topic = self.agent.input
+        values = [record.value for record in self.records]
+        if _COMPILED is None or len(self._sources) > 1 or topic.key is None or not values or None in values:
+            return None
+        found = topic.codec.decode_columns(values)  # type: ignore[arg-type]
+        if found is None:
+            return None
+        records = list(self.records)
+        clocks: list[int] = []
+        fields = [found[name] for name in ("tenant_id", *topic.key)]
+        clock = _COMPILED.believed_columns(records, fields, found[topic.time], *self._limits, self.clock, clocks)
+        if len(clocks) < len(records):
+            return None
+        self.records, self.clock, self._clocks = records, clock, clocks
+        return found
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        """Milliseconds that an event may be after its publish time, and before it."""
+        age = self.agent.max_age
+        return self.agent.max_ahead.total_seconds() * 1000, age.total_seconds() * 1000 if age else math.inf
+
     def _read(self) -> list[Any]:
         """What each record says: the event, the error that says why there is none, or None without a value."""
         values = [record.value for record in self.records]
@@ -277,9 +312,8 @@ class Frame:
 
     def _valid(self, records: list[Record], events: list[dict[str, Any]]) -> tuple[list[Record], list[dict[str, Any]]]:
         """Those whose key is the one that the record's fields make and whose time is believable."""
-        agent, several = self.agent, len(self._sources) > 1
-        ahead = agent.max_ahead.total_seconds() * 1000
-        age = agent.max_age.total_seconds() * 1000 if agent.max_age else math.inf
+        several = len(self._sources) > 1
+        ahead, age = self._limits
         good: list[Record] = []
         kept: list[dict[str, Any]] = []
         self._clocks = []

@@ -62,6 +62,10 @@ def test_equals_fastavro(make: Maker, r: Random) -> None:
     expected = bits(fastavro.schemaless_reader(BytesIO(raw), oracle, None))
     assert bits(codec.decode(raw)) == bits(walk.decode(node, raw)) == expected
     assert [bits(each) for each in codec.decode_many([raw, raw])] == [expected] * 2
+    columns = codec.decode_columns([raw, raw])
+    assert columns is None or bits(columns) == bits({name: [one] * 2 for name, one in codec.decode(raw).items()})
+    assert (columns is None) == (not node.fields)
+    assert codec.decode_columns([raw, raw[:-1]]) is None or not raw
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -111,6 +115,20 @@ def test_a_table_of_numbers_is_a_column_of_arrays(make: Maker) -> None:
     assert codec.encode_columns({"n": 7}, {"x": table[:, :0]}) == [codec.encode({"n": 7, "x": []})] * 2
     with pytest.raises(ValueError, match=r"expected 1|longer"):
         codec.encode_columns({}, {"n": [1], "x": table})
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_columns_hold_the_texts_of_their_own_records(make: Maker) -> None:
+    names = ("s", "t")
+    codec = make(parse({"type": "record", "name": "R", "fields": [{"name": name, "type": "string"} for name in names]}))
+    texts = [f"{'x' * length}{number}" for number in (1, 2, 12, 21, 121) for length in (0, 1, 9)]
+    records = [{"s": one, "t": other} for one in ("", "a", "ä", *texts) for other in ("é", *texts)]
+    assert codec.decode_columns([codec.encode(each) for each in records]) == {
+        name: [each[name] for each in records] for name in names
+    }
+    assert codec.decode_columns([]) == {"s": [], "t": []}
+    damaged = codec.encode(records[0])
+    assert codec.decode_columns([damaged[:-2] + b"\x02\xff"]) is None
 
 
 @pytest.mark.parametrize("make", MAKERS)

@@ -75,6 +75,31 @@ def test_what_cannot_be_read_or_has_a_foreign_key_is_refused(one: InputRecord, r
     assert refused(one) == reason
 
 
+WRONG_ONES = [
+    (GOOD, {}),
+    (sample(8, at=NOW + 5 * MINUTE), {}),
+    (sample(9, at=NOW - 20 * MINUTE), {"timestamp": NOW + MINUTE}),
+    (GOOD | {"host": "hôte", "extra": {"ä": 1.0}}, {}),
+    (GOOD, {"value": None}),
+    (GOOD, {"value": VALUE[:-1]}),
+    (GOOD, {"value": VALUE[:2] + bytes(8) + VALUE[10:]}),
+    (GOOD, {"key": b"acme|h2 "}),
+    (GOOD, {"key": None}),
+    (sample(1, at=NOW + 11 * MINUTE), {}),
+]
+
+
+@given(st.lists(st.sampled_from(WRONG_ONES[:4]) | st.sampled_from(WRONG_ONES), max_size=8), st.sampled_from((-1, NOW)))
+def test_columns_say_what_events_say(rows: list[tuple[dict[str, Any], dict[str, Any]]], clock: int) -> None:
+    source = [record(event, place, **({"timestamp": NOW} | about)) for place, (event, about) in enumerate(rows)]
+    by_row, by_field = made(source, clock=clock), made(source, clock=clock)
+    events, columns = by_row.decode(), by_field.columns()
+    assert [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] == events
+    for name in ("records", "clock", "outputs", "rejected"):
+        assert getattr(by_field, name) == getattr(by_row, name)
+    assert list(by_field._clocks) == list(by_row._clocks)
+
+
 @pytest.mark.parametrize(
     ("later", "reason"),
     [
