@@ -6,7 +6,7 @@ trees. See models.classifiers.boosted.
 """
 
 from libc.math cimport NAN, fabs, logf
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 cdef enum:
     ABREAST = 16  # rows that go down a tree together: their ways are independent, so a processor follows them at once
     MOST_POINTS = 16
+    MOST_NODES = 65_535
+    MOST_FEATURES = 32_767
     MOST_TERMS = 2 * MOST_POINTS  # of a leaf
 
 POINTS = MOST_POINTS
@@ -22,16 +24,15 @@ POINTS = MOST_POINTS
 cdef double REACH = np.finfo(np.float32).max
 
 
-cdef struct Node:
-    float limit          # a row goes right unless its value is less; NaN, so never, in a leaf
-    int32_t left         # where the left child is, the right one behind it; a leaf leads to itself
-    int32_t feature
-    int32_t missing      # 1 where a missing value goes right
+cdef struct Node:  # of 8 bytes, so that the models of many tenants stay near
+    float limit      # a row goes right unless its value is less; of a leaf its value
+    uint16_t left    # where the left child is in its tree, the right one behind it; a leaf leads to itself
+    uint16_t field   # twice the feature's place, one more where a missing value goes right; a leaf asks for what no row has
 
 
 cdef struct Tree:
-    int32_t root
-    int32_t depth
+    Py_ssize_t root
+    int depth
 
 
 cdef class Trees:
@@ -42,42 +43,45 @@ cdef class Trees:
             child and its value for a limit. They must be trees: nobody looks again.
         prior: the probability before the first tree.
         features: in a row.
+
+    Raises ValueError where a tree or a row is too large for this layout.
     """
 
     cdef Node* nodes
-    cdef float* leaves
     cdef Tree* trees
     cdef int count, features
     cdef float base
 
     def __cinit__(self, list trees, float prior, int features):
-        cdef Py_ssize_t whole = sum([len(each[0]) for each in trees]), at = 0, start, number, node
+        cdef Py_ssize_t whole = sum([len(each[0]) for each in trees]), at = 0, start, root, number, node
         cdef int32_t[::1] left, right, feature
         cdef float[::1] limit
         cdef unsigned char[::1] default
         cdef list row, below
+        if features > MOST_FEATURES or any([len(each[0]) > MOST_NODES for each in trees]):
+            raise ValueError(f"at most {MOST_FEATURES:,} features and {MOST_NODES:,} nodes of a tree")
         self.count = len(trees)
         self.features = features
         # As the library computes it; numpy's logarithm of 32 bits is another.
         self.base = -logf(<float>1.0 / prior - <float>1.0)
         self.nodes = <Node*>malloc(max(1, whole) * sizeof(Node))
-        self.leaves = <float*>malloc(max(1, whole) * sizeof(float))
         self.trees = <Tree*>malloc(max(1, self.count) * sizeof(Tree))
-        if self.nodes == NULL or self.leaves == NULL or self.trees == NULL:
+        if self.nodes == NULL or self.trees == NULL:
             raise MemoryError
         for number in range(self.count):
             left, right, feature, limit, default = trees[number]
-            self.trees[number].root = <int32_t>at
-            self.trees[number].depth = 0
-            start, row = at + 1, [0]
+            root = at
+            self.trees[number] = Tree(root, 0)
+            start, row = 1, [0]
             while True:
                 below = []
                 for node in row:
                     if left[node] < 0:
-                        self.nodes[at] = Node(<float>NAN, <int32_t>at, 0, 0)
-                        self.leaves[at] = limit[node]
+                        self.nodes[at] = Node(limit[node], <uint16_t>(at - root), <uint16_t>(2 * features))
                     else:
-                        self.nodes[at] = Node(limit[node], <int32_t>start, feature[node], not default[node])
+                        self.nodes[at] = Node(
+                            limit[node], <uint16_t>start, <uint16_t>(2 * feature[node] + (not default[node]))
+                        )
                         start += 2
                         below.append(left[node])
                         below.append(right[node])
@@ -89,7 +93,6 @@ cdef class Trees:
 
     def __dealloc__(self):
         free(self.nodes)
-        free(self.leaves)
         free(self.trees)
 
     def margins(self, const double[:, ::1] table not None, float[::1] out not None):
@@ -102,37 +105,41 @@ cdef class Trees:
         cdef float* block
         if width != self.features or out.shape[0] != rows:
             raise ValueError(f"expected (rows, {self.features}) and (rows,)")
-        block = <float*>malloc(ABREAST * max(1, width) * sizeof(float))
+        block = <float*>malloc(ABREAST * (width + 1) * sizeof(float))
         if block == NULL:
             raise MemoryError
         while first < rows:
             abreast = <int>min(<Py_ssize_t>ABREAST, rows - first)
             for row in range(abreast):
                 for place in range(width):
-                    block[row * width + place] = single(table[first + row, place])
-            self.down(block, width, &out[first], abreast)
+                    block[row * (width + 1) + place] = single(table[first + row, place])
+                block[row * (width + 1) + width] = NAN
+            if abreast == ABREAST:  # a number that the compiler knows
+                self.down(block, width + 1, &out[first], ABREAST)
+            else:
+                self.down(block, width + 1, &out[first], abreast)
             first += abreast
         free(block)
 
-    cdef void down(self, const float* block, Py_ssize_t width, float* out, int rows) noexcept:
-        cdef int32_t[ABREAST] at
+    cdef inline void down(self, const float* block, Py_ssize_t width, float* out, const int rows) noexcept:
+        cdef uint32_t[ABREAST] at
+        cdef const Node* nodes
         cdef const Node* node
-        cdef const Tree* tree
         cdef float value
         cdef int number, row, level
         for row in range(rows):
             out[row] = self.base
         for number in range(self.count):
-            tree = &self.trees[number]
+            nodes = &self.nodes[self.trees[number].root]
             for row in range(rows):
-                at[row] = tree.root
-            for level in range(tree.depth):
+                at[row] = 0
+            for level in range(self.trees[number].depth):
                 for row in range(rows):
-                    node = &self.nodes[at[row]]
-                    value = block[row * width + node.feature]
-                    at[row] = node.left + ((value >= node.limit) | ((value != value) & node.missing))
+                    node = &nodes[at[row]]
+                    value = block[row * width + (node.field >> 1)]
+                    at[row] = node.left + ((value >= node.limit) | ((value != value) & node.field & 1))
             for row in range(rows):
-                out[row] += self.leaves[at[row]]
+                out[row] += nodes[at[row]].limit
 
 
 def shapley(

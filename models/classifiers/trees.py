@@ -24,7 +24,7 @@ class Trees:
 
     def __init__(self, booster: xgboost.Booster, stored: Any) -> None:
         self._booster = booster
-        self._quick = None if _COMPILED is None else _COMPILED.Trees(*_layout(stored["learner"]))
+        self._quick = _quick(stored["learner"])
         if self._quick is not None:
             # The library decides: a machine or a release on which it adds otherwise is not made faster.
             probes = _probes(int(booster.num_features()))
@@ -47,6 +47,15 @@ class Trees:
     def _slow(self, features: Floats) -> Floats:
         found = self._booster.inplace_predict(known(features), predict_type="margin", validate_features=False)
         return np.asarray(found, dtype=np.float64)
+
+
+def _quick(learner: Any) -> Any:
+    if _COMPILED is None:
+        return None
+    try:
+        return _COMPILED.Trees(*_layout(learner))
+    except ValueError:  # too large for it
+        return None
 
 
 def base_score(learner: Any) -> np.float32:

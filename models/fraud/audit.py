@@ -13,6 +13,8 @@ PROPENSITY, DRAWN = "audit_propensity", "audited"
 """In the `detail` of a prediction: the probability with which it was drawn, and 1 if it was."""
 
 _DIGITS = 12
+_PLACES = 256.0 ** -np.arange(1, _DIGITS // 2 + 1)
+"""What each byte counts; sums of 48 bits are exact."""
 
 
 def chances(prediction_ids: Sequence[str]) -> NDArray[np.float64]:
@@ -24,6 +26,7 @@ def chances(prediction_ids: Sequence[str]) -> NDArray[np.float64]:
     >>> chances(["3f2a91c0-5b1e-4b57-95ab-000000000000", "3f2a91c0-5b1e-4b57-95ab-c00000000000"]).tolist()
     [0.0, 0.75]
     """
-    found = np.array([int(each[-_DIGITS:], 16) for each in prediction_ids], dtype=np.float64)
-    found /= 16**_DIGITS
+    digits = "".join([each[-_DIGITS:] for each in prediction_ids])
+    raw = np.frombuffer(bytes.fromhex(digits), dtype=np.uint8).reshape(-1, len(_PLACES))
+    found: NDArray[np.float64] = raw @ _PLACES
     return found
