@@ -125,8 +125,8 @@ def load(address: str, topic: str, events: int) -> None:
     write(address, topic, rows)
 
 
-def write(address: str, topic: str, rows: Iterable[tuple[bytes, bytes]]) -> None:
-    """Writes (key, value) rows as fast as they come, placed by key as the Java client does."""
+def write(address: str, topic: str, rows: Iterable[tuple[bytes, bytes] | tuple[bytes, bytes, int]]) -> None:
+    """Writes (key, value) rows as fast as they come, placed by key as the Java client does unless they say where."""
     writer = Producer(
         {
             "bootstrap.servers": address,
@@ -136,10 +136,10 @@ def write(address: str, topic: str, rows: Iterable[tuple[bytes, bytes]]) -> None
             "enable.idempotence": True,
         }
     )
-    for number, (key, value) in enumerate(rows):
+    for number, (key, value, *partition) in enumerate(rows):
         while True:
             try:
-                writer.produce(topic, value, key)
+                writer.produce(topic, value, key, *partition)
                 break
             except BufferError:
                 writer.poll(0.1)

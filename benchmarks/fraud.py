@@ -4,12 +4,13 @@ The product's own worker with the attendance agent, beside quixstreams, which is
 everything but records, state and transactions.
 """
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from statistics import median
@@ -30,6 +31,7 @@ from benchmarks.runtime import watch
 from producers.control import ask_all
 from schemas import topics
 from streams import attendance
+from streams.app import GC_THRESHOLD
 from streams.runtime.layout import SEPARATOR
 from streams.runtime.offline import Outcome, run
 from streams.runtime.state import Store
@@ -41,6 +43,8 @@ TENANTS = (1, 10, 100)
 FEW, MANY = 1_000, 1_000_000
 LEAST_RATE, LEAST_RATIO, MOST_GROWTH, MOST_BYTES = 40_000, 2.0, 1.5, 1000
 """Required: events/s, times the peer's, cost at a million people against a thousand, stored bytes of a person."""
+MOST_RESTORE = 30
+"""Seconds."""
 PEER_SHARE = 0.1
 """Of the events, for the peer."""
 LIMIT_S = 300.0
@@ -208,51 +212,96 @@ def committed(cluster: Cluster, topic: str, count: int) -> list[list[tuple[bytes
     return found
 
 
-def costs(world: World, people: int) -> dict[str, float]:
-    """Processor time of an event in the agent's own function, without Kafka, with so many people in the state.
+def lived(world: World, people: int) -> tuple[dict[bytes, bytes], int, int]:
+    """The state of so many people, copies of the simulated ones who have lived the first half of the time.
 
-    They are copies of the simulated ones, who have lived the first half of the time; the events are those of the second
-    half, each of some of the copies.
+    Returns:
+        Its entries, how many people of each simulated one there are, and the clock.
     """
-    agent, tenant = attendance.agent(fraud_world.Shelf(world.trained[0])), fraud_world.tenants(1)[0]
-    control = fraud_world.view(world, tenant)
-    half = len(world.events) // 2
-    past = run(agent, fraud_world.records(world.events[:half], tenant_id=tenant), control=control)
+    tenant = fraud_world.tenants(1)[0]
+    past = run(
+        attendance.agent(fraud_world.Shelf(world.trained[0])),
+        fraud_world.records(world.events[: len(world.events) // 2], tenant_id=tenant),
+        control=fraud_world.view(world, tenant),
+    )
     lives: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for key, raw in past.state.items():
         person, _, part = key.partition(SEPARATOR)
         lives.setdefault(person, []).append((SEPARATOR + part, raw))
     copies = -(-people // len(lives))
-    before = psutil.Process().memory_info().rss
     state = {
         b"%s-%d%s" % (person, copy, part): bytes(bytearray(raw))  # its own copy
         for copy in range(copies)
         for person, parts in lives.items()
         for part, raw in parts
     }
+    return state, copies, past.clock
+
+
+def costs(world: World, people: int) -> dict[str, float]:
+    """Processor time of an event in the agent's own function, without Kafka, with so many people in the state.
+
+    The events are those of the second half of the time, each of some of the copies.
+    """
+    agent, tenant = attendance.agent(fraud_world.Shelf(world.trained[0])), fraud_world.tenants(1)[0]
+    control = fraud_world.view(world, tenant)
+    before = psutil.Process().memory_info().rss
+    state, copies, clock = lived(world, people)
     resident = psutil.Process().memory_info().rss - before
-    size = sum(len(key) + len(raw) for key, raw in state.items())
-    each = -(-FEW // len(lives))
+    size, count = sum(len(key) + len(raw) for key, raw in state.items()), len(_people(state))
+    each = -(-FEW * copies // count)
     made = [
         {**event, "person_id": f"{event['person_id']}-{(number * each + copy) * 7919 % copies}"}
-        for number, event in enumerate(world.events[half:])
+        for number, event in enumerate(world.events[len(world.events) // 2 :])
         for copy in range(each)
     ]
     rows = fraud_world.records(made, tenant_id=tenant)
-    outcome, warm = Outcome(store=Store(state, False), clock=past.clock), len(rows) // 5
+    outcome, warm = Outcome(store=Store(state, False), clock=clock), len(rows) // 5
+    # As a worker does after it has restored its state.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 100)
     run(agent, rows[:warm], control=control, cuts=lambda: FRAME, start=outcome)
     began = time.process_time()
     run(agent, rows[warm:], control=control, cuts=lambda: FRAME, start=outcome)
     return {
-        "people": copies * len(lives),
+        "people": count,
         "us": (time.process_time() - began) / (len(rows) - warm) * 1e6,
-        "stored_bytes": size / (copies * len(lives)),
-        "resident_bytes": resident / (copies * len(lives)),
+        "stored_bytes": size / count,
+        "resident_bytes": resident / count,
     }
 
 
+def _people(state: Iterable[bytes]) -> set[bytes]:
+    return {key.partition(SEPARATOR)[0] for key in state}
+
+
+def restores(cluster: Cluster, world: World, people: int) -> dict[str, float]:
+    """Seconds in which a fresh worker has the state of so many people back from its changelog."""
+    prefix, topic = prepared(cluster, world, 1, FRAME), topics.ATTENDANCE_ENRICHED
+    ours(cluster, prefix, FRAME)
+    state, *_ = lived(world, people)
+    rows = ((key, raw, topic.partition_of(key.partition(SEPARATOR)[0], PARTITIONS)) for key, raw in state.items())
+    write(cluster.address, prefix + attendance.ATTENDANCE.changelog, rows)
+    began = time.monotonic()
+    with worker(cluster, prefix, attendance.ATTENDANCE.name) as (process, port):
+        wait(lambda: figures(port).get("watchfloor_partitions", 0) >= PARTITIONS, LIMIT_S, process)
+        took = time.monotonic() - began
+        wait(lambda: figures(port).get("watchfloor_state_entries", 0) >= len(state), LIMIT_S, process)
+        found = figures(port)
+        return {
+            "entries": found["watchfloor_state_entries"],
+            "restore_s": found["watchfloor_restore_seconds_sum"] / PARTITIONS,
+            "start_to_open_s": took,
+            "memory_mb": process.figures.memory_info().rss / 2**20,
+        }
+
+
 def tables(
-    rounds: Sequence[Mapping[str, Any]], ratios: Mapping[int, float], people: Sequence[Mapping[str, float]]
+    rounds: Sequence[Mapping[str, Any]],
+    ratios: Mapping[int, float],
+    people: Sequence[Mapping[str, float]],
+    back: Mapping[str, float],
 ) -> list[Table]:
     rows = [
         [
@@ -299,6 +348,19 @@ def tables(
                 ["memory of a person in the worker, bytes", "", f"{many['resident_bytes']:.0f}", ""],
             ],
         ),
+        Table(
+            f"A fresh worker with {MANY:,} people ({back['entries']:,.0f} entries, {PARTITIONS} partitions)",
+            ("what", "measured", "required under"),
+            [
+                [
+                    "restore of a partition's state, all of them at once, s",
+                    f"{back['restore_s']:.1f}",
+                    f"{MOST_RESTORE}",
+                ],
+                ["process start to all partitions open, s", f"{back['start_to_open_s']:.1f}", ""],
+                ["memory of the worker, MB", f"{back['memory_mb']:,.0f}", ""],
+            ],
+        ),
     ]
 
 
@@ -333,6 +395,8 @@ def command(events: int, rounds: int, tenants: tuple[int, ...], keep: bool | Non
                 # The peer's state, too: it would be ahead of the changelog of the next round.
                 for each in running_cluster.folder.glob(f"{prefix}*"):
                     shutil.rmtree(each)
+        say(f"restoring {MANY:,} people")
+        back = restores(running_cluster, world, MANY)
     people = [costs(world, each) for each in (FEW, MANY)]
     medians = [
         {
@@ -357,8 +421,8 @@ def command(events: int, rounds: int, tenants: tuple[int, ...], keep: bool | Non
             "pinned": last_core() is not None,
         },
         rounds=results,
-        medians={"throughput": medians, "people": people},
-        tables=tables(medians, ratios, people),
+        medians={"throughput": medians, "people": people, "restore": back},
+        tables=tables(medians, ratios, people, back),
         peers={"quixstreams": pins["quixstreams"], "confluent-kafka of quixstreams": pins["confluent-kafka"]},
         write=(usual() and not different) if keep is None else keep,
     )

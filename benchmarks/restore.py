@@ -2,6 +2,7 @@
 
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
@@ -34,14 +35,17 @@ def wait(condition: Callable[[], bool], limit_s: float, process: Running) -> Non
 
 
 def figures(port: int) -> dict[str, float]:
-    """The runtime's own figures, empty while it does not serve them yet."""
+    """The runtime's own figures, each over all its labels; empty while it does not serve them yet."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
             text = answer.read().decode()
     except OSError:
         return {}
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return {sample.name: sample.value for sample in samples}
+    found: dict[str, float] = defaultdict(float)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] += sample.value
+    return dict(found)
 
 
 def committed(cluster: Cluster, topic: str) -> list[int]:

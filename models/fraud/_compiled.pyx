@@ -103,8 +103,8 @@ cdef class Person:
     cdef uint32_t[MOST_PLACES] devices
     cdef Py_ssize_t days_count, places_count, devices_count
 
-    cdef bint load(self, object head, object days, object places):
-        """Whether all of it looks as it should."""
+    cdef bint load(self, object head, object places):
+        """Put all but the days here; whether it looks as it should."""
         cdef Py_ssize_t size
         if head is None:
             self.head.newest = self.head.fix_time = NEVER
@@ -118,14 +118,7 @@ cdef class Person:
             memcpy(&self.head, PyBytes_AS_STRING(head), sizeof(Stored))
             memcpy(self.devices, PyBytes_AS_STRING(head) + sizeof(Stored), size)
             self.devices_count = size // 4
-        self.days_count = self.places_count = 0
-        if days is not None:
-            size = PyBytes_GET_SIZE(days)
-            # One more may come, when the day changes.
-            if not PyBytes_CheckExact(days) or size % sizeof(Day) or size >= MOST_DAYS * <Py_ssize_t>sizeof(Day):
-                return False
-            memcpy(self.days, PyBytes_AS_STRING(days), size)
-            self.days_count = size // <Py_ssize_t>sizeof(Day)
+        self.places_count = 0
         if places is not None:
             size = PyBytes_GET_SIZE(places)
             if not PyBytes_CheckExact(places) or size % sizeof(Place) or size > PLACES * <Py_ssize_t>sizeof(Place):
@@ -138,10 +131,22 @@ cdef class Person:
         ) if head is not None else Sums(0, 0, 0, 0, 0, 0, 0, 0)
         return True
 
-    cdef bint next_day(self, int64_t day):
-        """What `models.fraud.person._next_day` does; False where the plain one must."""
-        cdef Py_ssize_t place = 0, forgotten = 0
+    cdef bint next_day(self, int64_t day, object days):
+        """What `models.fraud.person._next_day` does; False where the plain one must.
+
+        Args:
+            days: that are stored; None without any.
+        """
+        cdef Py_ssize_t place = 0, forgotten = 0, size
         cdef int64_t each
+        self.days_count = 0
+        if days is not None:
+            size = PyBytes_GET_SIZE(days)
+            # One more comes.
+            if not PyBytes_CheckExact(days) or size % sizeof(Day) or size >= MOST_DAYS * <Py_ssize_t>sizeof(Day):
+                return False
+            memcpy(self.days, PyBytes_AS_STRING(days), size)
+            self.days_count = size // <Py_ssize_t>sizeof(Day)
         self.days[self.days_count] = Day(self.head.today, self.head.counts)
         self.days_count += 1
         self.add(&self.head.counts, 1)
@@ -271,15 +276,16 @@ cdef class Learner:
     cdef bint learn(self, object key, const Facts* facts, Spot spot, double* row) except -1:
         """Put the features of an event into a row; False where the plain function must."""
         cdef Person one = self.one
-        cdef object head = self.heads[key], days = self.days[key], places = self.places[key]
+        cdef object head = self.heads[key], places = self.places[key]
         cdef int changed
-        if not one.load(head, days, places):
+        if not one.load(head, places):
             return False
-        changed = observe(one, head is None, facts, spot, row)
+        changed = observe(one, head is None, facts, spot, self.days, key, row)
         if changed & LEFT:
             return False
         self.heads[key] = head_bytes(one)
-        if changed & DAYS and (one.days_count or days):
+        # Most events are of a day that has begun: what was before it is not even read.
+        if changed & DAYS and (one.days_count or self.days[key]):
             self.days[key] = PyBytes_FromStringAndSize(<const char*>one.days, one.days_count * sizeof(Day))
         if changed & PLACED:
             self.places[key] = PyBytes_FromStringAndSize(<const char*>one.places, one.places_count * sizeof(Place))
@@ -409,8 +415,14 @@ cdef bytes head_bytes(Person one):
     return raw
 
 
-cdef int observe(Person one, bint new, const Facts* facts, Spot spot, double* row) except -1:
-    """Put the features of an event into a row; what of the person has changed, or LEFT."""
+cdef int observe(
+    Person one, bint new, const Facts* facts, Spot spot, object days, object key, double* row
+) except -1:
+    """Put the features of an event into a row; what of the person has changed, or LEFT.
+
+    Args:
+        days: of everybody, by key.
+    """
     cdef Stored* head = &one.head
     cdef int64_t time = facts.time, local, day
     cdef int weekend, changed = 0
@@ -462,7 +474,8 @@ cdef int observe(Person one, bint new, const Facts* facts, Spot spot, double* ro
     if day < head.today:
         return LEFT
     if day > head.today:
-        one.next_day(day)
+        if not one.next_day(day, days[key]):
+            return LEFT
         changed |= DAYS
     if not one.keep_sums():
         return LEFT

@@ -3,7 +3,7 @@
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_CheckExact, PyDict_SetItem
+from cpython.dict cimport PyDict_CheckExact, PyDict_Next, PyDict_SetItem
 from cpython.object cimport PyObject
 from libc.string cimport memcmp, memcpy, memset
 
@@ -58,8 +58,11 @@ cdef class Values(dict):
     def changes(self):
         """See the plain form."""
         cdef dict out = {}
-        cdef Py_ssize_t number = 0, read = len(self.places)
-        for place, value in self.items():
+        cdef Py_ssize_t number = 0, read = len(self.places), at = 0
+        cdef PyObject* name
+        cdef PyObject* there
+        while PyDict_Next(self, &at, &name, &there):
+            place, value = <object>name, <object>there
             if value is None:
                 raw = None
             elif self.pack is bytes and PyBytes_CheckExact(value):
