@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from models.control import DEFAULTS
 from schemas import topics
 from streams.control import CONTROL
-from streams.runtime.control import NO_OFFSET, Control
+from streams.runtime.control import NO_OFFSET, Control, Spans
 from streams.runtime.errors import Halt, StateVersionError
 from streams.runtime.follower import Follower
 from streams.runtime.frame import InputRecord
@@ -56,6 +56,33 @@ def test_an_empty_view_has_the_defaults() -> None:
     assert control.history(FLAGS, "acme", "tuning") == ()
     with pytest.raises(KeyError, match="nonsense"):
         control.get(FLAGS, "acme", "nonsense", NOON)
+
+
+def test_a_setting_is_asked_for_once_as_long_as_none_changes() -> None:
+    control = view(
+        judged(
+            [
+                command(1, valid_from=NOON + 10 * MINUTE, expires_at=NOON + 20 * MINUTE),
+                command(2, "true", tenant_id="globex"),
+            ]
+        )
+    )
+    asked: list[tuple[str, int]] = []
+
+    def make(tenant: str, time: int) -> list[Any]:
+        asked.append((tenant, time))
+        return [tenant, control.get(FLAGS, tenant, "observe_only", time)]
+
+    spans = Spans(control, [(FLAGS, "observe_only")], make)
+    times = [NOON + minute * MINUTE for minute in (12, 0, 9, 10, 19, 20, 30)]
+    split = {tuple(places): found for found, places in spans.split("acme", times)}
+    assert split == {(0, 3, 4): ["acme", True], (1, 2): ["acme", False], (5, 6): ["acme", False]}
+    for places, found in split.items():
+        assert all(spans.of("acme", times[place]) is found for place in places)
+    (alone,) = spans.split("acme", times[1:3])
+    assert (alone[0], list(alone[1])) == (["acme", False], [0, 1])
+    assert spans.of("globex", NOON + 15 * MINUTE) == ["globex", True]
+    assert asked == [("acme", times[0]), ("acme", times[1]), ("acme", times[5]), ("globex", NOON + 15 * MINUTE)]
 
 
 def test_a_view_never_changes() -> None:
