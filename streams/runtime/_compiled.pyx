@@ -24,17 +24,18 @@ cdef class Values(dict):
     """See the plain form.
 
     Attributes:
-        places, keys, raws: what was read, in this order: what it is asked for by, its key in the state, its bytes.
+        places, keys, raws, found: what was read, in this order: what it is asked for by, its key in the state, its bytes,
+            and the value where they are it, behind the head.
     """
 
     cdef object part, committed, pack, unpack
     cdef bytes suffix, head
-    cdef list places, keys, raws
+    cdef list places, keys, raws, found
 
     def __init__(self, part, committed):
         self.part, self.committed = part, committed
         self.pack, self.unpack, self.suffix, self.head = part.pack, part.unpack, part.suffix, part.head
-        self.places, self.keys, self.raws = [], [], []
+        self.places, self.keys, self.raws, self.found = [], [], [], []
 
     def __missing__(self, place):
         key = self.full(place)
@@ -42,16 +43,20 @@ cdef class Values(dict):
         self.places.append(place)
         self.keys.append(key)
         self.raws.append(raw)
+        same = None
         if raw is None:
             value = None
         elif PyBytes_CheckExact(raw) and PyBytes_GET_SIZE(raw) and (
             PyBytes_AS_STRING(raw)[0] == PyBytes_AS_STRING(self.head)[0]
         ):
             value = PyBytes_FromStringAndSize(PyBytes_AS_STRING(raw) + 1, PyBytes_GET_SIZE(raw) - 1)
-            if self.unpack is not bytes:
+            if self.unpack is bytes and self.pack is bytes:
+                same = value
+            else:
                 value = self.unpack(value)
         else:
             value = self.part.decode(raw)
+        self.found.append(same)
         PyDict_SetItem(self, place, value)
         return value
 
@@ -61,21 +66,26 @@ cdef class Values(dict):
         cdef Py_ssize_t number = 0, read = len(self.places), at = 0
         cdef PyObject* name
         cdef PyObject* there
+        cdef bint was_read, unchanged
         while PyDict_Next(self, &at, &name, &there):
             place, value = <object>name, <object>there
+            # A dict keeps the order of its first entries, so that of the readings.
+            was_read = number < read and self.places[number] is place
+            if was_read:
+                key, before = self.keys[number], self.raws[number]
+                unchanged = value is not None and self.found[number] is value
+                number += 1
+                if unchanged:
+                    continue
+            else:
+                key = self.full(place)
+                before = self.stored(key)
             if value is None:
                 raw = None
             elif self.pack is bytes and PyBytes_CheckExact(value):
                 raw = joined(self.head, value)
             else:
                 raw = self.head + self.pack(value)
-            # A dict keeps the order of its first entries, so that of the readings.
-            if number < read and self.places[number] is place:
-                key, before = self.keys[number], self.raws[number]
-                number += 1
-            else:
-                key = self.full(place)
-                before = self.stored(key)
             if raw != before:
                 PyDict_SetItem(out, key, raw)
         return out
