@@ -12,7 +12,7 @@ from streams.runtime.frame import InputRecord, Record, order
 if TYPE_CHECKING:
     from streams.runtime.engine import Engine
 
-MAX_RECORDS = 4000
+MAX_RECORDS = 8000
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 # What may wait here, in frames.
 BUFFER_FRAMES = 3

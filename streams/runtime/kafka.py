@@ -8,8 +8,9 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import aiokafka.consumer.fetcher
 import aiokafka.producer.sender
@@ -27,6 +28,8 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.compiled import load
 from streams.runtime.frame import Record, Row
+
+C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 
 REQUEST_TIMEOUT_S = 30.0
 TOPIC_TIMEOUT_S = 10.0
@@ -384,11 +387,20 @@ def assignor(says: bytes) -> type[RangePartitionAssignor]:
     return Saying
 
 
+@asynccontextmanager
+async def started(client: C) -> AsyncIterator[C]:
+    """A client as long as it is needed; one whose start was cancelled is closed, too."""
+    try:
+        await asyncio.wait_for(client.start(), REQUEST_TIMEOUT_S)
+        yield client
+    finally:
+        stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+        await asyncio.wait_for(stop(), REQUEST_TIMEOUT_S)
+
+
 async def members_of(servers: str, group: str) -> list[tuple[str, str, bytes]]:
     """Id, host and what its subscription says, of every member of a group; the last is empty during a rebalance."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await asyncio.wait_for(admin.start(), REQUEST_TIMEOUT_S)
-    try:
+    async with started(AIOKafkaAdminClient(bootstrap_servers=servers)) as admin:
         deadline = asyncio.get_running_loop().time() + TOPIC_TIMEOUT_S
         while True:
             try:
@@ -399,8 +411,6 @@ async def members_of(servers: str, group: str) -> list[tuple[str, str, bytes]]:
                 if not error.retriable or asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(0.2)
-    finally:
-        await asyncio.wait_for(admin.close(), REQUEST_TIMEOUT_S)
     code, _, _, _, _, members, *_ = answer.groups[0]
     if code:
         raise for_code(code)(f"group {group}")

@@ -1,6 +1,5 @@
 """Reading a partition's state back from its changelog."""
 
-import asyncio
 import gc
 import time
 from collections.abc import Iterator
@@ -62,9 +61,8 @@ async def restore(servers: str, topic: str, partition: int) -> Restored:
     source = kafka.consumer(
         servers, max_partition_fetch_bytes=FETCH_BYTES, fetch_max_wait_ms=100, auto_offset_reset="none"
     )
-    await asyncio.wait_for(source.start(), kafka.REQUEST_TIMEOUT_S)
     entries: dict[bytes, bytes] = {}
-    try:
+    async with kafka.started(source):
         source.assign([log])
         begin, end = await kafka.bounds(source, log)
         # Not seek_to_beginning: a reset to the end that is already in flight could win over it.
@@ -86,7 +84,5 @@ async def restore(servers: str, topic: str, partition: int) -> Restored:
                     raise TimeoutError(
                         f"{topic}[{partition}] stands at {position} of {end} for {STALL_TIMEOUT_S:.0f} s"
                     )
-    finally:
-        await asyncio.wait_for(source.stop(), kafka.REQUEST_TIMEOUT_S)
     raw = entries.pop(MARK_KEY, None)
     return Restored(entries, None if raw is None else Mark.decode(raw), time.monotonic() - started)

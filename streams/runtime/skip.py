@@ -1,12 +1,9 @@
 """Where the partitions of an agent stand, and the explicit way past records that are gone from the input's log."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas import topics
 from streams.runtime import kafka
@@ -46,19 +43,9 @@ class Standing:
         return None
 
 
-@asynccontextmanager
-async def _connected(servers: str) -> AsyncIterator[AIOKafkaConsumer]:
-    source = kafka.consumer(servers)
-    await asyncio.wait_for(source.start(), kafka.REQUEST_TIMEOUT_S)
-    try:
-        yield source
-    finally:
-        await asyncio.wait_for(source.stop(), kafka.REQUEST_TIMEOUT_S)
-
-
 async def partitions_of(servers: str, topic: str) -> int:
     """Number of partitions of a topic. Raises LookupError when it does not exist."""
-    async with _connected(servers) as source:
+    async with kafka.started(kafka.consumer(servers)) as source:
         return await kafka.partitions_of(source, topic)
 
 
@@ -69,7 +56,7 @@ async def standing(agent: Agent, servers: str, prefix: str, partition: int) -> l
     """
     restored = await restore(servers, prefix + agent.changelog, partition)
     found = []
-    async with _connected(servers) as source:
+    async with kafka.started(kafka.consumer(servers)) as source:
         for topic in agent.inputs:
             name = prefix + topic.name
             begin, end = await kafka.bounds(source, TopicPartition(name, partition))
@@ -89,8 +76,7 @@ async def skip(agent: Agent, servers: str, prefix: str, partition: int, *, by: s
     """
     producer = kafka.producer(servers, f"{prefix}{agent.name}-{partition}", TRANSACTION_TIMEOUT_MS)
     # First the lock, then the reading: afterwards nobody else can move MARK.
-    await asyncio.wait_for(producer.start(), kafka.REQUEST_TIMEOUT_S)
-    try:
+    async with kafka.started(producer):
         stood = await standing(agent, servers, prefix, partition)
         mark = stood[0].mark
         lost = [each for each in stood if each.lost]
@@ -128,5 +114,3 @@ async def skip(agent: Agent, servers: str, prefix: str, partition: int, *, by: s
         }
         await kafka.transact(producer, outputs, kafka.REQUEST_TIMEOUT_S)
         return lost
-    finally:
-        await asyncio.wait_for(producer.stop(), kafka.REQUEST_TIMEOUT_S)
