@@ -305,9 +305,11 @@ cdef class Coded(Step):
     cdef const Py_ssize_t[:] codes
 
     def __init__(self, codes, list raws not None):
-        if len(codes) and not 0 <= codes.min() <= codes.max() < len(raws):
-            raise GiveUp
+        cdef Py_ssize_t row
         self.codes, self.raws = codes, raws
+        for row in range(self.codes.shape[0]):
+            if not 0 <= self.codes[row] < len(raws):
+                raise GiveUp
 
     cdef int write(self, Py_ssize_t row, Buffer* out) except -1:
         cdef bytes raw = <bytes>self.raws[self.codes[row]]

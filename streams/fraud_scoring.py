@@ -179,7 +179,7 @@ def answers(groups: Sequence[Group], table: Floats) -> Answers:
     """What versions, and the heuristic where it is none, say of their rows of a table (rows, all features)."""
     rows = len(table)
     which = np.zeros(rows, dtype=np.intp)
-    probability, low, high, cases = (np.full(rows, np.nan) for _ in range(4))
+    probability, low, high, cases = np.full((4, rows), np.nan)
     sets = np.zeros((len(SETS), rows), dtype=np.intp)
     for number, (served, _, places) in enumerate(groups):
         # All of a frame, as a rule: nothing need be picked.
@@ -258,7 +258,7 @@ def _contributions(groups: Sequence[Group], which: Places, decided: Decided, tab
     codes = np.zeros(len(table), dtype=np.intp)
     asked = np.flatnonzero((decided.risk == CRITICAL) | (decided.decision == TICKET))
     of = which[asked]
-    for number in np.unique(of).tolist():
+    for number in sorted(set(of.tolist())):
         model, rows = groups[number].served.model, asked[of == number]
         if model is None:
             continue
