@@ -47,12 +47,19 @@ class Cuts:
 
     def risk(self, probabilities: ArrayLike) -> Codes:
         """Codes LOW to CRITICAL of probabilities (rows,)."""
-        cuts = (self.medium, self.high, self.critical)
-        return np.searchsorted(cuts, np.asarray(probabilities, dtype=np.float64), side="right").astype(np.int8)
+        return _risk(np.asarray(probabilities, dtype=np.float64), self.medium, self.high, self.critical)
 
 
 HEURISTIC_CUTS = Cuts(0.4, 0.7, 0.9)
 """Of heuristics, and of a model that has too little calibration data for its own."""
+
+
+def _risk(probability: Floats, *cuts: Floats | float) -> Codes:
+    """How many of the cuts a probability reaches; what is no number reaches all."""
+    risk = np.zeros(len(probability), dtype=np.int8)
+    for cut in cuts:
+        risk += ~(probability < cut)
+    return risk
 
 
 def _cut(ordered: Floats, count: int) -> float:
@@ -161,9 +168,7 @@ def decide(
     given = np.asarray(probability, dtype=np.float64)
     may = policy if isinstance(policy, Policies) else Policies.of([policy])
     low, high = (np.full(len(given), np.nan),) * 2 if interval is None else interval
-    risk = (given >= may.medium).astype(np.int8)
-    risk += given >= may.high
-    risk += given >= may.critical
+    risk = _risk(given, may.medium, may.high, may.critical)
     if demanded is not None:
         risk = np.maximum(risk, np.asarray(demanded, dtype=np.int8))
     decision = np.where(risk >= HIGH, ALERT, CLEAR).astype(np.int8)

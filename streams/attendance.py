@@ -77,12 +77,13 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
     alerts: list[Record] = []
     tickets = {row: audit(events[row], found.said(row)) for row in audited}
     for row in np.flatnonzero(found.decision != CLEAR).tolist():
-        if observed(events[row], control):
+        event = events[row]
+        if observed(event, control):
             continue
         if found.decision[row] == TICKET:
-            tickets[row] = ticket(events[row], found.said(row))
+            tickets[row] = ticket(event, found.said(row))
         else:
-            alerts.append(candidate(events[row], found.said(row)))
+            alerts.append(candidate(event, found.said(row)))
     made = predictions(events, ids, table, nowhere, found, control.offset)
     # A prediction has the key of its event.
     frame.send_rows(topics.PREDICTIONS_FRAUD, list(zip(keys, made, strict=True)))

@@ -52,8 +52,9 @@ class Trees:
 def _quick(learner: Any) -> Any:
     if _COMPILED is None:
         return None
+    layout = _layout(learner)
     try:
-        return _COMPILED.Trees(*_layout(learner))
+        return _COMPILED.Trees(*layout)
     except ValueError:  # too large for it
         return None
 

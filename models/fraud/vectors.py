@@ -29,6 +29,7 @@ from models.fraud.person import (
     unpack_head,
 )
 from models.fraud.references import References
+from schemas.columns import records
 from schemas.compiled import load
 
 _NOWHERE = -(1 << 31)
@@ -172,10 +173,9 @@ def plain_measure(
     keys: Sequence[bytes], columns: Mapping[str, list[Any]], references: References, people: People
 ) -> tuple[NDArray[np.float64], list[int]]:
     """As `measure`, in plain Python."""
-    events = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     cases = [
         case_of(key, event, references, event["published_at"], _device(event))
-        for key, event in zip(keys, events, strict=True)
+        for key, event in zip(keys, records({}, columns), strict=True)
     ]
     return plain_vectors(cases, people), [row for row, case in enumerate(cases) if case.site is None]
 

@@ -157,3 +157,10 @@ def test_cuts_of_scores_that_are_all_the_same_are_never_reached() -> None:
     cuts = Cuts.of(np.full(500, 0.25))
     assert cuts.risk([0.25, 0.3]).tolist() == [LOW, CRITICAL]
     assert Cuts.of(np.ones(500)).risk([1.0]).tolist() == [LOW]
+
+
+def test_what_is_no_probability_is_looked_at() -> None:
+    for rows in ([np.nan], [np.nan, 0.0]):
+        assert POLICY.cuts.risk(rows)[0] == CRITICAL
+        found = decide(POLICY, rows)
+        assert (found.risk[0], found.decision[0]) == (CRITICAL, ALERT)
