@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -23,7 +24,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from benchmarks import fraud_world
 from benchmarks.cluster import PARTITIONS, Cluster, cluster, write
 from benchmarks.contenders import ONCE, PEERS, Contender, environment_of
-from benchmarks.fraud_world import World
+from benchmarks.fraud_world import Record, World
 from benchmarks.process import Running, last_core, running
 from benchmarks.report import Table, finish, say, usual
 from benchmarks.restore import figures, wait
@@ -49,6 +50,8 @@ PEER_SHARE = 0.1
 """Of the events, for the peer."""
 LIMIT_S = 300.0
 FRAME = 4000
+HOUR = 50
+"""Events of an hour of the simulated tenant's working day."""
 
 OURS = "Watchfloor"
 PEER = Contender(
@@ -221,7 +224,7 @@ def lived(world: World, people: int) -> tuple[dict[bytes, bytes], int, int]:
     tenant = fraud_world.tenants(1)[0]
     past = run(
         attendance.agent(fraud_world.Shelf(world.trained[0])),
-        fraud_world.records(world.events[: len(world.events) // 2], tenant_id=tenant),
+        fraud_world.records(world.past, tenant_id=tenant),
         control=fraud_world.view(world, tenant),
     )
     lives: dict[bytes, list[tuple[bytes, bytes]]] = {}
@@ -241,7 +244,7 @@ def lived(world: World, people: int) -> tuple[dict[bytes, bytes], int, int]:
 def costs(world: World, people: int) -> dict[str, float]:
     """Processor time of an event in the agent's own function, without Kafka, with so many people in the state.
 
-    The events are those of the second half of the time, each of some of the copies.
+    All of them go on living: a thousand for the second half of the time, a million for a working day.
     """
     agent, tenant = attendance.agent(fraud_world.Shelf(world.trained[0])), fraud_world.tenants(1)[0]
     control = fraud_world.view(world, tenant)
@@ -249,27 +252,38 @@ def costs(world: World, people: int) -> dict[str, float]:
     state, copies, clock = lived(world, people)
     resident = psutil.Process().memory_info().rss - before
     size, count = sum(len(key) + len(raw) for key, raw in state.items()), len(_people(state))
-    each = -(-FEW * copies // count)
-    made = [
-        {**event, "person_id": f"{event['person_id']}-{(number * each + copy) * 7919 % copies}"}
-        for number, event in enumerate(world.events[len(world.events) // 2 :])
-        for copy in range(each)
-    ]
-    rows = fraud_world.records(made, tenant_id=tenant)
-    outcome, warm = Outcome(store=Store(state, False), clock=clock), len(rows) // 5
+    store = Store(state, False)
     # As a worker does after it has restored its state.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 100)
-    run(agent, rows[:warm], control=control, cuts=lambda: FRAME, start=outcome)
-    began = time.process_time()
-    run(agent, rows[warm:], control=control, cuts=lambda: FRAME, start=outcome)
+    events, seconds = 0, 0.0
+    made = ({**each, "person_id": f"{each['person_id']}-{copy}"} for each, copy in everybody(world, copies))
+    while rows := fraud_world.records(islice(made, 25 * FRAME), tenant_id=tenant):
+        began = time.process_time()
+        run(agent, rows, control=control, cuts=lambda: FRAME, start=Outcome(store=store, clock=clock))
+        seconds += time.process_time() - began
+        events += len(rows)
     return {
         "people": count,
-        "us": (time.process_time() - began) / (len(rows) - warm) * 1e6,
+        "events": events,
+        "us": seconds / events * 1e6,
         "stored_bytes": size / count,
         "resident_bytes": resident / count,
     }
+
+
+def everybody(world: World, copies: int) -> Iterator[tuple[Record, int]]:
+    """What follows the past, of so many people for each simulated one, all at the same times: event, and whose.
+
+    Those of about an hour are mixed: hardly anybody comes twice in it, and neighbours are not alike.
+    """
+    days = world.days[:1] if copies > len(world.days) else world.days
+    for events in days:
+        for begin in range(0, len(events), HOUR):
+            for copy in range(copies):
+                for each in events[begin : begin + HOUR]:
+                    yield each, copy
 
 
 def _people(state: Iterable[bytes]) -> set[bytes]:

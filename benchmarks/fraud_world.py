@@ -15,6 +15,7 @@ from models.classifiers import Examples, artifact
 from models.control import DEFAULTS
 from models.control import REFERENCES as BY_TOPIC
 from models.fraud.artifact import NAME, FraudModel
+from models.fraud.local_time import DAY_MS
 from models.fraud.references import References
 from models.fraud.replay import Replay
 from models.fraud.training import Result, learn
@@ -35,6 +36,8 @@ from streams.runtime.offline import run
 Record = dict[str, Any]
 
 SCENARIO = Scenario(1, 400, 28, date(2026, 2, 2), 7, 0.01, LEVELS["medium"], 0.85)
+HALF_MS = 1_771_200_000_000
+"""2026-02-16, when half of the time is over."""
 VERSION = "v20260301_000000"
 MODELS = 2
 """Different ones; a tenant has a copy of one, which it shares with nobody."""
@@ -54,6 +57,21 @@ class World:
     events: list[Record]
     references: dict[str, list[Record]]
     trained: list[Result]
+
+    @property
+    def past(self) -> list[Record]:
+        """The events of the first half of the time."""
+        return [each for each in self.events if each["occurred_at"] < HALF_MS]
+
+    @property
+    def days(self) -> list[list[Record]]:
+        """The events of each working day after the first half."""
+        found: dict[int, list[Record]] = {}
+        for each in self.events:
+            if each["occurred_at"] >= HALF_MS:
+                found.setdefault(each["occurred_at"] // DAY_MS, []).append(each)
+        most = max(map(len, found.values()))
+        return [events for _, events in sorted(found.items()) if len(events) > most / 2]
 
 
 def simulated() -> World:

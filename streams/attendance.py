@@ -29,7 +29,6 @@ MOST_REASON = 1000
 
 HEAD = Part("head", version=1, pack=bytes, unpack=bytes)
 DAYS = Part("days", version=1, pack=bytes, unpack=bytes)
-PLACES = Part("places", version=1, pack=bytes, unpack=bytes)
 """The parts of a person; see models.fraud.person."""
 
 Event = dict[str, Any]
@@ -66,7 +65,7 @@ def process(frame: Frame, models: Models = NO_MODELS) -> None:
     if not events.columns:
         return
     state, sites = frame.state, known(control)
-    people = People(state.values(HEAD), state.values(DAYS), state.values(PLACES))
+    people = People(state.values(HEAD), state.values(DAYS))
     keys = [record.key or b"" for record in frame.records]
     tenants, names, times = (events.columns[name] for name in ("tenant_id", "event_id", "published_at"))
     ids = prediction_ids(NAME, SLOT, tenants, names)

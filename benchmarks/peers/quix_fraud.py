@@ -27,7 +27,7 @@ from streams.serving import Serving
 WORLD = Path(os.environ["BENCH_WORLD"])
 ABOUT = json.loads((WORLD / "world.json").read_text())
 SITES = References.of(*(map(json.loads, (WORLD / name).read_text().splitlines()) for name in ABOUT["references"]))
-PARTS = ("heads", "days", "places")
+PARTS = ("heads", "days")
 
 app = Application(
     broker_address=work.BOOTSTRAP,

@@ -64,7 +64,7 @@ cdef packed struct Place:
     int32_t longitude
 
 
-cdef packed struct Stored:  # a head, before the devices
+cdef packed struct Stored:  # a head, before the devices and the places
     int64_t newest
     double site_latitude
     double site_longitude
@@ -83,6 +83,7 @@ cdef packed struct Stored:  # a head, before the devices
     uint8_t worked
     uint8_t weekends
     uint16_t mismatches
+    uint8_t devices
 
 
 if sizeof(Stored) != person._HEAD.size or sizeof(Day) != person._DAY.size or sizeof(Place) != person._PLACE.size:
@@ -103,28 +104,26 @@ cdef class Person:
     cdef uint32_t[MOST_PLACES] devices
     cdef Py_ssize_t days_count, places_count, devices_count
 
-    cdef bint load(self, object head, object places):
+    cdef bint load(self, object head):
         """Put all but the days here; whether it looks as it should."""
         cdef Py_ssize_t size
+        cdef const char* rest
         if head is None:
             self.head.newest = self.head.fix_time = NEVER
             self.head.site_latitude = self.head.site_longitude = NAN
             self.head.fix_latitude = self.head.fix_longitude = self.head.fix_accuracy = NAN
-            self.devices_count = 0
+            self.devices_count = self.places_count = 0
         else:
-            size = PyBytes_GET_SIZE(head) - <Py_ssize_t>sizeof(Stored)
-            if not PyBytes_CheckExact(head) or size < 0 or size % 4 or size > 4 * DEVICES:
+            if not PyBytes_CheckExact(head) or PyBytes_GET_SIZE(head) < <Py_ssize_t>sizeof(Stored):
                 return False
             memcpy(&self.head, PyBytes_AS_STRING(head), sizeof(Stored))
-            memcpy(self.devices, PyBytes_AS_STRING(head) + sizeof(Stored), size)
-            self.devices_count = size // 4
-        self.places_count = 0
-        if places is not None:
-            size = PyBytes_GET_SIZE(places)
-            if not PyBytes_CheckExact(places) or size % sizeof(Place) or size > PLACES * <Py_ssize_t>sizeof(Place):
-                return False
-            memcpy(self.places, PyBytes_AS_STRING(places), size)
+            rest, self.devices_count = PyBytes_AS_STRING(head) + sizeof(Stored), self.head.devices
+            size = PyBytes_GET_SIZE(head) - <Py_ssize_t>sizeof(Stored) - 4 * self.devices_count
             self.places_count = size // <Py_ssize_t>sizeof(Place)
+            if size < 0 or size % sizeof(Place) or self.devices_count > DEVICES or self.places_count > PLACES:
+                return False
+            memcpy(self.devices, rest, 4 * self.devices_count)
+            memcpy(self.places, rest + 4 * self.devices_count, size)
         self.sums = Sums(
             self.head.known, self.head.check_ins, self.head.squares, self.head.scheduled,
             self.head.late, self.head.worked, self.head.weekends, self.head.mismatches,
@@ -256,16 +255,16 @@ cdef class Learner:
     """Measures events one after the other.
 
     Attributes:
-        heads, days, places: what is remembered of people, by key; changed in place.
+        heads, days: what is remembered of people, by key; changed in place.
         spots: by the id of a site, which they keep.
     """
 
-    cdef object heads, days, places
+    cdef object heads, days
     cdef dict spots
     cdef Person one
 
-    def __init__(self, heads, days, places):
-        self.heads, self.days, self.places, self.one, self.spots = heads, days, places, Person(), {}
+    def __init__(self, heads, days):
+        self.heads, self.days, self.one, self.spots = heads, days, Person(), {}
 
     cdef Spot spot(self, site):
         found = self.spots.get(id(site))
@@ -276,9 +275,9 @@ cdef class Learner:
     cdef bint learn(self, object key, const Facts* facts, Spot spot, double* row) except -1:
         """Put the features of an event into a row; False where the plain function must."""
         cdef Person one = self.one
-        cdef object head = self.heads[key], places = self.places[key]
+        cdef object head = self.heads[key]
         cdef int changed
-        if not one.load(head, places):
+        if not one.load(head):
             return False
         changed = observe(one, head is None, facts, spot, self.days, key, row)
         if changed & LEFT:
@@ -287,12 +286,10 @@ cdef class Learner:
         # Most events are of a day that has begun: what was before it is not even read.
         if changed & DAYS and (one.days_count or self.days[key]):
             self.days[key] = PyBytes_FromStringAndSize(<const char*>one.days, one.days_count * sizeof(Day))
-        if changed & PLACED:
-            self.places[key] = PyBytes_FromStringAndSize(<const char*>one.places, one.places_count * sizeof(Place))
         return True
 
 
-def vectors(cases not None, heads, days, places, plain):
+def vectors(cases not None, heads, days, plain):
     """What `models.fraud.vectors.vectors` says.
 
     Args:
@@ -302,7 +299,7 @@ def vectors(cases not None, heads, days, places, plain):
     cdef dict event
     cdef double[:, ::1] out
     cdef Facts facts
-    cdef Learner learner = Learner(heads, days, places)
+    cdef Learner learner = Learner(heads, days)
     table = np.empty((len(cases), WIDTH))
     out = table
     for case in cases:
@@ -319,7 +316,7 @@ def vectors(cases not None, heads, days, places, plain):
     return table
 
 
-def measure(list keys not None, dict columns not None, references, heads, days, places, plain):
+def measure(list keys not None, dict columns not None, references, heads, days, plain):
     """What `models.fraud.vectors.measure` says.
 
     Args:
@@ -340,7 +337,7 @@ def measure(list keys not None, dict columns not None, references, heads, days, 
     cdef Spot spot
     cdef dict spots = {}
     cdef list nowhere = []
-    cdef Learner learner = Learner(heads, days, places)
+    cdef Learner learner = Learner(heads, days)
     if {len(each) for each in columns.values()} - {rows}:
         raise ValueError("expected a key for each event")
     table = np.empty((rows, WIDTH))
@@ -380,7 +377,6 @@ def measure(list keys not None, dict columns not None, references, heads, days, 
 cdef enum:
     LEFT = 1
     DAYS = 2
-    PLACED = 4
 
 
 cdef uint32_t[256] CRC
@@ -409,9 +405,13 @@ cdef object remembered(dict days, int64_t day):
 
 
 cdef bytes head_bytes(Person one):
-    cdef bytes raw = PyBytes_FromStringAndSize(NULL, sizeof(Stored) + 4 * one.devices_count)
-    memcpy(PyBytes_AS_STRING(raw), &one.head, sizeof(Stored))
-    memcpy(PyBytes_AS_STRING(raw) + sizeof(Stored), one.devices, 4 * one.devices_count)
+    cdef Py_ssize_t devices = 4 * one.devices_count, places = one.places_count * <Py_ssize_t>sizeof(Place)
+    cdef bytes raw = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>sizeof(Stored) + devices + places)
+    cdef char* at = PyBytes_AS_STRING(raw)
+    one.head.devices = <uint8_t>one.devices_count
+    memcpy(at, &one.head, sizeof(Stored))
+    memcpy(at + sizeof(Stored), one.devices, devices)
+    memcpy(at + sizeof(Stored) + devices, one.places, places)
     return raw
 
 
@@ -521,7 +521,6 @@ cdef int observe(
                     one.places_count -= 1
                 one.places[one.places_count] = Place(<int32_t>whole_latitude, <int32_t>whole_longitude)
                 one.places_count += 1
-                changed |= PLACED
 
     # The device.
     if facts.named and not late:

@@ -1,8 +1,8 @@
-"""What is remembered of a person, under 1 kB in three small values, and how one event is measured against it.
+"""What is remembered of a person, under 1 kB in two small values, and how one event is measured against it.
 
-- head: the last event, the last fix, today's counts, sums over the days before today, the last devices.
+- head: the last event, the last fix, today's counts, sums over the days before today, the last devices, the places of
+  the last located check-ins.
 - days: counts of each of the days before today, by the site's local date.
-- places: the last located check-ins.
 
 All of it is immutable. The sums stand in the head, so that days are read once a day.
 """
@@ -49,7 +49,7 @@ _DAY = struct.Struct("<i5B")
 _PLACE = struct.Struct("<ii")
 _DEVICE = struct.Struct("<I")
 _DEVICES = [struct.Struct(f"<{count}I") for count in range(DEVICES + 1)]
-_HEAD = struct.Struct("<qddqdddii5BBHIHHBBH")
+_HEAD = struct.Struct("<qddqdddii5BBHIHHBBHB")
 _DAYS_BYTES, _PLACES_BYTES, _DEVICES_BYTES = KEPT * _DAY.size, PLACES * _PLACE.size, DEVICES * _DEVICE.size
 
 PLACE_SCALE = 1e7
@@ -96,6 +96,7 @@ class Head(NamedTuple):
         counts: of today.
         sums: of the days before today.
         devices: of the last events with one, 4 bytes each, the newest last.
+        places: of the last located check-ins, 8 bytes each, the newest last.
     """
 
     newest: int
@@ -110,6 +111,7 @@ class Head(NamedTuple):
     counts: Counts
     sums: Sums
     devices: bytes
+    places: bytes
 
 
 class Person(NamedTuple):
@@ -117,7 +119,6 @@ class Person(NamedTuple):
 
     head: Head | None = None
     days: bytes = b""
-    places: bytes = b""
 
 
 NOBODY = Person()
@@ -126,13 +127,18 @@ _TWO = len(Counts._fields)
 
 
 def pack_head(head: Head) -> bytes:
-    return _HEAD.pack(*head[:9], *head.counts, *head.sums) + head.devices
+    known = len(head.devices) // _DEVICE.size
+    return _HEAD.pack(*head[:9], *head.counts, *head.sums, known) + head.devices + head.places
 
 
 def unpack_head(raw: bytes) -> Head:
-    found = _HEAD.unpack_from(raw)
+    """The inverse of `pack_head`. Raises ValueError and struct.error for anything else."""
+    *found, known = _HEAD.unpack_from(raw)
     counts, sums = Counts._make(found[9 : 9 + _TWO]), Sums._make(found[9 + _TWO :])
-    return Head._make((*found[:9], counts, sums, raw[_HEAD.size :]))
+    middle = _HEAD.size + known * _DEVICE.size
+    if len(raw) < middle or (len(raw) - middle) % _PLACE.size:
+        raise ValueError(f"{len(raw)} bytes are no head of a person with {known} devices")
+    return Head._make((*found[:9], counts, sums, raw[_HEAD.size : middle], raw[middle:]))
 
 
 def observe(
@@ -167,14 +173,14 @@ def observe(
     scheduled = checks_in and start is not None
     tardy = scheduled and time - start > LATE_MS
 
-    head, days, places = person
+    head, days = person
     if head is None:
         newest, before_latitude, before_longitude = _NEVER, NAN, NAN
         fix_time, fix_latitude, fix_longitude, fix_accuracy = _NEVER, NAN, NAN, NAN
-        first, today, today_counts, today_sums, devices = day, day, Counts(), Sums(), b""
+        first, today, today_counts, today_sums, devices, places = day, day, Counts(), Sums(), b"", b""
     else:
         (newest, before_latitude, before_longitude, fix_time, fix_latitude, fix_longitude, fix_accuracy,
-         first, today, today_counts, today_sums, devices) = head  # fmt: skip
+         first, today, today_counts, today_sums, devices, places) = head  # fmt: skip
     late = time < newest
 
     # The day: what was before it, and what happens on it.
@@ -270,8 +276,8 @@ def observe(
         repeats,
     ]
     head = Head(newest, before_latitude, before_longitude, fix_time, fix_latitude, fix_longitude, fix_accuracy,
-                first, today, today_counts, today_sums, devices)  # fmt: skip
-    return row, Person(head, days, places)
+                first, today, today_counts, today_sums, devices, places)  # fmt: skip
+    return row, Person(head, days)
 
 
 def _zscore(check_ins: int, sums: Sums) -> float:

@@ -64,11 +64,10 @@ class Memory(dict[bytes, Any]):
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What is remembered of everybody, in the three parts of `models.fraud.person` as bytes, by key."""
+    """What is remembered of everybody, in the two parts of `models.fraud.person` as bytes, by key."""
 
     heads: MutableMapping[bytes, bytes | None] = field(default_factory=Memory)
     days: MutableMapping[bytes, bytes | None] = field(default_factory=Memory)
-    places: MutableMapping[bytes, bytes | None] = field(default_factory=Memory)
 
 
 def vectors(cases: Sequence[Case], people: People) -> NDArray[np.float64]:
@@ -83,34 +82,32 @@ def vectors(cases: Sequence[Case], people: People) -> NDArray[np.float64]:
     if _COMPILED is None:
         return plain_vectors(cases, people)
     found: NDArray[np.float64] = _COMPILED.vectors(
-        cases, people.heads, people.days, people.places, lambda case: plain_vectors([case], people)
+        cases, people.heads, people.days, lambda case: plain_vectors([case], people)
     )
     return found
 
 
 def plain_vectors(cases: Sequence[Case], people: People) -> NDArray[np.float64]:
     """As `vectors`, in plain Python."""
-    heads, days, places = people.heads, people.days, people.places
+    heads, days = people.heads, people.days
     rows: list[list[float]] = []
     located: list[int] = []
     points: list[tuple[float, float]] = []
     before: list[bytes] = []
     for key, event, site, allowed, device in cases:
-        head = heads[key]
-        old = Person(None if head is None else unpack_head(head), days[key] or b"", places[key] or b"")
+        stored = heads[key]
+        old = Person(None if stored is None else unpack_head(stored), days[key] or b"")
         row, new = observe(old, event, site, allowed, device)
         assert new.head is not None, "an event was learned"
         heads[key] = pack_head(new.head)
         if new.days is not old.days:
             days[key] = new.days
-        if new.places is not old.places:
-            places[key] = new.places
         # A late event comes after places that the person was at later.
         latitude = event[_LATITUDE]
-        if latitude is not None and old.places and row[_SINCE] == row[_SINCE]:
+        if latitude is not None and old.head is not None and old.head.places and row[_SINCE] == row[_SINCE]:
             located.append(len(rows))
             points.append((latitude, event[_LONGITUDE]))
-            before.append(old.places)
+            before.append(old.head.places)
         rows.append(row)
     out = np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES_V2))
     if located:
@@ -161,7 +158,6 @@ def measure(
         references,
         people.heads,
         people.days,
-        people.places,
         lambda row: plain_measure(
             [keys[row]], {name: [column[row]] for name, column in columns.items()}, references, people
         )[0],

@@ -191,11 +191,11 @@ def test_a_person_is_under_a_kilobyte_and_forgets() -> None:
         for hour in range(8, 14):
             each = event(START + day * 86_400_000 + hour * 3_600_000, place=(52.5, 13.4), device_id=f"d-{hour}")
             vectors([Case(b"acme|p-1", each, site, None, NO_DEVICE)], people)
-        stored = [part[b"acme|p-1"] or b"" for part in (people.heads, people.days, people.places)]
+        stored = [part[b"acme|p-1"] or b"" for part in (people.heads, people.days)]
         sizes.append(sum(len(part) + len(b"acme|p-00001") + 10 for part in stored))
     assert max(sizes) < 1000
     assert sizes[KEPT] == sizes[-1]
-    assert NOBODY == (None, b"", b"")
+    assert NOBODY == (None, b"")
 
 
 def test_a_device_of_thousands_stays_small() -> None:
@@ -222,3 +222,25 @@ def test_sums_are_those_of_the_days(events: list[dict[str, Any]]) -> None:
         head = unpack_head(stored)
         assert pack_head(head) == stored
         assert head.sums == sums_before(replay.people.days[key] or b"", head.today, head.first, head.today)
+
+
+@settings(max_examples=60, deadline=None)
+@given(EVENTS, st.data())
+def test_heads_are_whole_or_refused(events: list[dict[str, Any]], data: st.DataObject) -> None:
+    """What is no head is refused by both forms, and by neither taken for another person."""
+    people = People()
+    assume(events)
+    vectors(made_of(events), people)
+    key, whole = next(iter(people.heads.items()))
+    assert whole is not None
+    cut = data.draw(st.integers(1, len(whole)).filter(lambda size: size % 8))
+    for broken in (whole[:-cut], whole + bytes(cut)):
+        with pytest.raises((ValueError, struct.error)):
+            unpack_head(broken)
+        for form in (vectors, plain_vectors):
+            stored = People()
+            stored.heads[key] = broken
+            case = next(each for each in made_of(events) if each.key == key)
+            with pytest.raises((ValueError, struct.error)):
+                form([case], stored)
+            assert stored.heads[key] == broken
