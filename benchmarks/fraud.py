@@ -50,6 +50,7 @@ PEER_SHARE = 0.1
 """Of the events, for the peer."""
 LIMIT_S = 300.0
 FRAME = 4000
+LEAST_EVENTS = 20_000
 HOUR = 50
 """Events of an hour of the simulated tenant's working day."""
 
@@ -244,7 +245,7 @@ def lived(world: World, people: int) -> tuple[dict[bytes, bytes], int, int]:
 def costs(world: World, people: int) -> dict[str, float]:
     """Processor time of an event in the agent's own function, without Kafka, with so many people in the state.
 
-    All of them go on living: a thousand for the second half of the time, a million for a working day.
+    All of them go on living, for as many working days as make enough events: a million for one, a thousand for ten.
     """
     agent, tenant = attendance.agent(fraud_world.Shelf(world.trained[0])), fraud_world.tenants(1)[0]
     control = fraud_world.view(world, tenant)
@@ -278,12 +279,15 @@ def everybody(world: World, copies: int) -> Iterator[tuple[Record, int]]:
 
     Those of about an hour are mixed: hardly anybody comes twice in it, and neighbours are not alike.
     """
-    days = world.days[:1] if copies > len(world.days) else world.days
-    for events in days:
+    made = 0
+    for events in world.days:
+        if made >= LEAST_EVENTS:
+            return
         for begin in range(0, len(events), HOUR):
             for copy in range(copies):
                 for each in events[begin : begin + HOUR]:
                     yield each, copy
+        made += len(events) * copies
 
 
 def _people(state: Iterable[bytes]) -> set[bytes]:
