@@ -27,7 +27,7 @@ SLOT = "champion"
 FLAGS = topics.CONTROL_FLAGS.name
 MOST_REASON = 1000
 
-HEAD = Part("head", version=1, pack=bytes, unpack=bytes)
+HEAD = Part("head", version=2, pack=bytes, unpack=bytes)  # 1 was in no release
 DAYS = Part("days", version=1, pack=bytes, unpack=bytes)
 """The parts of a person; see models.fraud.person."""
 
