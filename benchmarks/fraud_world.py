@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ from streams.runtime.offline import run
 Record = dict[str, Any]
 
 SCENARIO = Scenario(1, 400, 28, date(2026, 2, 2), 7, 0.01, LEVELS["medium"], 0.85)
-HALF_MS = 1_771_200_000_000
-"""2026-02-16, when half of the time is over."""
+HALF_MS = (SCENARIO.start - date(1970, 1, 1) + timedelta(SCENARIO.days) / 2) // timedelta(milliseconds=1)
+"""When half of the time is over, epoch milliseconds."""
 VERSION = "v20260301_000000"
 MODELS = 2
 """Different ones; a tenant has a copy of one, which it shares with nobody."""
