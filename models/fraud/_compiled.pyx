@@ -102,7 +102,7 @@ cdef class Person:
     cdef Day[MOST_DAYS] days
     cdef Place[MOST_PLACES] places
     cdef uint32_t[MOST_PLACES] devices
-    cdef Py_ssize_t days_count, places_count, devices_count
+    cdef Py_ssize_t days_count, places_count
 
     cdef bint load(self, object head):
         """Put all but the days here; whether it looks as it should."""
@@ -112,18 +112,18 @@ cdef class Person:
             self.head.newest = self.head.fix_time = NEVER
             self.head.site_latitude = self.head.site_longitude = NAN
             self.head.fix_latitude = self.head.fix_longitude = self.head.fix_accuracy = NAN
-            self.devices_count = self.places_count = 0
+            self.head.devices = self.places_count = 0
         else:
             if not PyBytes_CheckExact(head) or PyBytes_GET_SIZE(head) < <Py_ssize_t>sizeof(Stored):
                 return False
             memcpy(&self.head, PyBytes_AS_STRING(head), sizeof(Stored))
-            rest, self.devices_count = PyBytes_AS_STRING(head) + sizeof(Stored), self.head.devices
-            size = PyBytes_GET_SIZE(head) - <Py_ssize_t>sizeof(Stored) - 4 * self.devices_count
+            rest = PyBytes_AS_STRING(head) + sizeof(Stored)
+            size = PyBytes_GET_SIZE(head) - <Py_ssize_t>sizeof(Stored) - 4 * self.head.devices
             self.places_count = size // <Py_ssize_t>sizeof(Place)
-            if size < 0 or size % sizeof(Place) or self.devices_count > DEVICES or self.places_count > PLACES:
+            if size < 0 or size % sizeof(Place) or self.head.devices > DEVICES or self.places_count > PLACES:
                 return False
-            memcpy(self.devices, rest, 4 * self.devices_count)
-            memcpy(self.places, rest + 4 * self.devices_count, size)
+            memcpy(self.devices, rest, 4 * self.head.devices)
+            memcpy(self.places, rest + 4 * self.head.devices, size)
         self.sums = Sums(
             self.head.known, self.head.check_ins, self.head.squares, self.head.scheduled,
             self.head.late, self.head.worked, self.head.weekends, self.head.mismatches,
@@ -405,10 +405,9 @@ cdef object remembered(dict days, int64_t day):
 
 
 cdef bytes head_bytes(Person one):
-    cdef Py_ssize_t devices = 4 * one.devices_count, places = one.places_count * <Py_ssize_t>sizeof(Place)
+    cdef Py_ssize_t devices = 4 * one.head.devices, places = one.places_count * <Py_ssize_t>sizeof(Place)
     cdef bytes raw = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>sizeof(Stored) + devices + places)
     cdef char* at = PyBytes_AS_STRING(raw)
-    one.head.devices = <uint8_t>one.devices_count
     memcpy(at, &one.head, sizeof(Stored))
     memcpy(at + sizeof(Stored), one.devices, devices)
     memcpy(at + sizeof(Stored) + devices, one.places, places)
@@ -524,16 +523,16 @@ cdef int observe(
 
     # The device.
     if facts.named and not late:
-        if one.devices_count:
+        if one.head.devices:
             hits = 0
-            for place in range(one.devices_count):
+            for place in range(one.head.devices):
                 hits += one.devices[place] == facts.device
-            familiarity = <double>hits / <double>one.devices_count
-        if one.devices_count == DEVICES:
+            familiarity = <double>hits / <double>one.head.devices
+        if one.head.devices == DEVICES:
             memmove(one.devices, &one.devices[1], 4 * (DEVICES - 1))
-            one.devices_count -= 1
-        one.devices[one.devices_count] = facts.device
-        one.devices_count += 1
+            one.head.devices -= 1
+        one.devices[one.head.devices] = facts.device
+        one.head.devices += 1
 
     if not late:
         if not new:
