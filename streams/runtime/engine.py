@@ -181,6 +181,8 @@ class Engine(Service, ConsumerRebalanceListener):  # type: ignore[misc]
         )
         await asyncio.wait_for(self.consumer.start(), kafka.REQUEST_TIMEOUT_S)
         agent = self.agent
+        # The last input first: what it says of the inputs before it was in their logs when those are read.
+        kafka.attend(self.consumer, [self.topic(topic.name) for topic in reversed(agent.inputs)])
         for topic in (*agent.inputs, *agent.outputs, topics.DEAD_LETTERS):
             self.counts[topic.name] = await kafka.partitions_of(self.consumer, self.topic(topic.name))
         kept = await kafka.partitions_of(self.consumer, self.changelog)

@@ -1,6 +1,8 @@
 """What was read of an agent's inputs and waits to be processed, for one partition number."""
 
-from collections.abc import Sequence
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -36,10 +38,13 @@ class Input:
         self.waiting: list[Any] = []
         self._bytes = 0
         self._paused = False
-        self._answer: int | None = None
+        self._answer = kafka.NO_ANSWER
+        # First offset and answer of what waits.
+        self._arrivals: deque[tuple[int, int]] = deque()
 
     def open(self, offset: int) -> None:
         self.waiting, self._bytes, self._paused, self.expected = [], 0, False, offset
+        self._arrivals.clear()
         # Otherwise what the other inputs have got meanwhile would overtake what waits unread here.
         kafka.forget_end(self.engine.consumer, self.tp)
         self.seek()
@@ -51,14 +56,18 @@ class Input:
             self.seek()
 
     def push(self, records: list[Record]) -> bool:
-        """Take what the consumer fetched; False when there is nothing new in it."""
+        """Take what the consumer fetched just now; False when there is nothing new in it."""
         if self.expected is None:
             return False
         if records[0].offset < self.expected:
             records = [record for record in records if record.offset >= self.expected]
             if not records:
                 return False
-        self.waiting += [_named(self.topic, one) for one in records] if self._named else records
+        if self._named:
+            answer = kafka.last_answer(self.engine.consumer, self.tp)
+            self._arrivals.append((records[0].offset, answer.came))
+            records = [_named(self.topic, one) for one in records]
+        self.waiting += records
         self._bytes += sum(len(record.value or b"") for record in records)
         self.expected = records[-1].offset + 1
         if not self._paused and self._full >= BUFFER_FRAMES:
@@ -79,6 +88,8 @@ class Input:
         waiting = len(self.waiting)
         self.waiting = self.waiting[count:]
         self._bytes = self._bytes * len(self.waiting) // max(1, waiting)
+        while len(self._arrivals) > 1 and (not self.waiting or self._arrivals[1][0] <= self.waiting[0].offset):
+            self._arrivals.popleft()
         if self._paused and self._full < BUFFER_FRAMES / 2:
             self._paused = False
             try:
@@ -111,8 +122,21 @@ class Input:
 
     def answered(self) -> bool:
         """Whether the broker has answered since this was asked last."""
-        before, self._answer = self._answer, kafka.answered_at(self.engine.consumer, self.tp)
+        before, self._answer = self._answer, kafka.last_answer(self.engine.consumer, self.tp)
         return self._answer != before
+
+    def certain_until(self, others: Iterable["Input"]) -> float:
+        """The first waiting offset before which a record of other inputs may still come, of which nothing waits here.
+
+        The end of another log as the broker knew it before a record came is of no use: both may have grown since.
+        """
+        answers = [kafka.last_answer(each.engine.consumer, each.tp) for each in others]
+        until = math.inf
+        for first, came in reversed(self._arrivals):
+            if all(came < answer.asked or came == answer.came for answer in answers):
+                break
+            until = first
+        return until
 
     @property
     def _full(self) -> float:
@@ -123,32 +147,40 @@ class Input:
 def merged(inputs: Sequence[Input], count: int) -> list[Record]:
     """The next records of an agent's inputs, at most `count`, by timestamp, topic and offset.
 
-    Where an input has nothing waiting although its log has more, the others wait for it: their order is that of the
-    records, not that of their arrival.
+    Where an input has nothing waiting although its log has more, or may have got more before the records that wait,
+    the others wait for it: their order is that of the records, not that of their arrival.
     """
     if len(inputs) == 1:
         return inputs[0].take(count)
-    if not all(each.waiting or each.at_end for each in inputs):
-        return []
     places = {each: 0 for each in inputs if each.waiting}
     heads = {each: order(each.waiting[0]) for each in places}
+    until = _certain(inputs, heads)
     taken: list[Record] = []
     size = 0
     while heads and len(taken) < count and size < MAX_FRAME_BYTES:
         source = min(heads, key=heads.__getitem__)
         record = source.waiting[places[source]]
+        if record.offset >= until[source]:
+            break
         taken.append(record)
         size += len(record.value or b"")
         places[source] += 1
         if places[source] < len(source.waiting):
             heads[source] = order(source.waiting[places[source]])
-        elif source.read_to_end:
-            del heads[source]
         else:
-            break
+            del heads[source]
+            until = _certain(inputs, heads)
     for source, place in places.items():
         source.drop(place)
     return taken
+
+
+def _certain(inputs: Sequence[Input], heads: Mapping[Input, object]) -> dict[Input, float]:
+    """For each input that has records left, the offset up to which they may be taken as the others have none."""
+    empty = [each for each in inputs if each not in heads]
+    if not all(each.read_to_end for each in empty):
+        return dict.fromkeys(heads, 0)
+    return {each: each.certain_until(empty) for each in heads}
 
 
 def _named(topic: str, record: Record) -> InputRecord:

@@ -5,12 +5,13 @@ batches instead of one ConsumerRecord at a time) and writing (one tight loop int
 """
 
 import asyncio
+import itertools
 import logging
 import struct
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiokafka.consumer.fetcher
 import aiokafka.producer.sender
@@ -148,13 +149,49 @@ def forget_end(source: AIOKafkaConsumer, tp: TopicPartition) -> None:
         state.lso = None
 
 
-def answered_at(source: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
-    """A stamp that changes whenever the broker answers a fetch of this partition; None before the first answer.
+class Answer(NamedTuple):
+    """When the broker's last answer about a partition was asked for and when it came, by a count of its consumer's own.
 
-    It is the client's wall clock and may jump: only whether it changes tells something.
+    Partitions of the same answer have the same.
     """
-    state = _state(source, tp)
-    return None if state is None else state.timestamp
+
+    asked: int
+    came: int
+
+
+NO_ANSWER = Answer(0, 0)
+
+
+def attend(source: AIOKafkaConsumer, names: Sequence[str]) -> None:
+    """From here on, know of each answer when it was asked for, for a consumer that has started.
+
+    Each fetch has the broker read its topics in this order.
+    """
+    fetcher, count = source._fetcher, itertools.count(1)
+    places = {name: place for place, name in enumerate(names)}
+    ask = fetcher._proc_fetch_request
+
+    async def attended(assignment: Any, node: int, request: Any) -> Any:
+        request.topics.sort(key=lambda each: places[each[0]])
+        asked_for = [TopicPartition(name, each[0]) for name, partitions in request.topics for each in partitions]
+        states = [assignment.state_value(tp) for tp in asked_for]
+        for state in states:
+            state.timestamp = None  # until the client has taken an answer
+        asked = next(count)
+        done = await ask(assignment, node, request)
+        answer = Answer(asked, next(count))
+        for state in states:
+            if state.timestamp is not None:
+                state.answer = answer
+        return done
+
+    fetcher._proc_fetch_request = attended
+
+
+def last_answer(source: AIOKafkaConsumer, tp: TopicPartition) -> Answer:
+    """Of an attended consumer; NO_ANSWER before the first one about this partition, or without an assignment."""
+    found: Answer = getattr(_state(source, tp), "answer", NO_ANSWER)
+    return found
 
 
 async def fetch(source: AIOKafkaConsumer, timeout_s: float) -> dict[TopicPartition, list[Record]]:

@@ -65,21 +65,29 @@ class Lab:
 
     def write(self, name: str, rows: Iterable[InputRecord], **options: Any) -> None:
         """Append records in their order, each to the partition of its key; their offsets are the log's own."""
+        self.writer(**options)(name, rows)
+
+    def writer(self, **options: Any) -> Callable[[str, Iterable[InputRecord]], None]:
+        """What appends to one topic after the other, and returns when the broker has the records."""
         settings = {"bootstrap.servers": self.servers, "enable.idempotence": True, "log_level": 0, "linger.ms": 5}
-        writer = Producer(settings | {"message.max.bytes": 16_000_000} | options)
+        producer = Producer(settings | {"message.max.bytes": 16_000_000} | options)
         refused: list[object] = []
-        for row in rows:
-            writer.produce(
-                self.prefix + name,
-                row.value,
-                row.key,
-                TOPIC.partition_of(row.key or b"", self.partitions),
-                on_delivery=lambda error, _: refused.append(error) if error else None,
-                timestamp=row.timestamp,
-                headers=list(row.headers),
-            )
-        assert writer.flush(30) == 0
-        assert refused == []
+
+        def write(name: str, rows: Iterable[InputRecord]) -> None:
+            for row in rows:
+                producer.produce(
+                    self.prefix + name,
+                    row.value,
+                    row.key,
+                    TOPIC.partition_of(row.key or b"", self.partitions),
+                    on_delivery=lambda error, _: refused.append(error) if error else None,
+                    timestamp=row.timestamp,
+                    headers=list(row.headers),
+                )
+            assert producer.flush(30) == 0
+            assert refused == []
+
+        return write
 
     def log(self, name: str, isolation: str = "read_committed") -> list[list[logs.Logged]]:
         """Every record of a topic, by partition."""

@@ -1,5 +1,7 @@
 """Several inputs and timers on a real broker: what comes out is what the offline driver makes of the merged logs."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -8,6 +10,7 @@ from typing import cast
 import pytest
 from aiokafka import TopicPartition
 
+import streams.runtime.engine
 from schemas import topics
 from streams.runtime import idle
 from streams.runtime.engine import Engine
@@ -89,6 +92,34 @@ async def test_two_logs_are_read_as_one_by_their_timestamps(lab: Lab) -> None:
         await eventually(lambda: events(engine) >= more, "what came while nobody worked")
     check(lab)
     assert any(advice == "joined" for rows in (0, 1) for _, advice, _ in said(lab.rows(PAIRS.name, rows)))
+
+
+async def test_what_follows_from_a_record_never_overtakes_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy worker, where what was fetched waits for a while before it is taken.
+
+    After a tenth of a second the client no longer lets what waits hold up its next fetch, which then has the other
+    input alone: what is known of the end of the first log is older than what was read of the second.
+    """
+    monkeypatch.setattr(streams.runtime.engine, "FETCH_PAUSE_S", 0.8)
+    create(lab)
+    numbers = range(9)
+
+    def publish() -> None:
+        write = lab.writer(**{"linger.ms": 0})
+        for n in numbers:
+            write(FIRST.name, [one(FIRST, n, n, n)])
+            if n % 3 < 2:
+                time.sleep(0.3)  # one is taken, one waits
+            else:
+                write(SECOND.name, [one(SECOND, n, n + 0.5, n // 3)])
+
+    async with lab.running(AGENT) as engine:
+        await eventually(lambda: set(engine.parts) == {0} and engine.parts[0].open, "the partition")
+        await asyncio.to_thread(publish)
+        await eventually(lambda: events(engine) == 12, "all halves")
+    found = {event_id: advice for event_id, advice, _ in said(lab.rows(PAIRS.name))}
+    assert [found[event_id] for event_id in ("e2", "e5", "e8")] == ["joined"] * 3
+    check(lab)
 
 
 async def test_an_input_that_is_opened_again_waits_for_news_of_its_end(lab: Lab) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import aiokafka.producer.sender
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import UnsupportedCodecError
+from aiokafka.errors import KafkaConnectionError, UnsupportedCodecError
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import Producer
 
@@ -24,7 +25,7 @@ from schemas.apply import BROKER_TIME
 from schemas.compiled import load
 from streams.runtime import kafka
 from streams.runtime.frame import InputRecord, Record, Row
-from tests.streams.runtime.conftest import Lab
+from tests.streams.runtime.conftest import Lab, eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(90)]
 
@@ -295,6 +296,62 @@ async def test_a_waiting_fetch_ends_in_time_and_wakes_up_for_records(lab: Lab) -
         await asyncio.to_thread(lab.write, NAME, rows(1))
         async with asyncio.timeout(20):
             assert [one.value for one in (await waiting)[tp]] == [row(0).value]
+
+
+async def test_answers_tell_when_they_were_asked_for(lab: Lab) -> None:
+    other = "others"
+    lab.create(NAME, other)
+    first, second = (TopicPartition(lab.prefix + name, 0) for name in (NAME, other))
+    lab.write(NAME, rows(3))
+    lab.write(other, rows(3))
+    async with reading(lab) as source:
+        kafka.attend(source, [second.topic, first.topic])
+        asked: list[list[str]] = []
+        send = source._client.send
+
+        async def sent(node: int, request: Any, **options: Any) -> Any:
+            if isinstance(request, FetchRequest):
+                asked.append([topic for topic, _ in request.topics])
+            return await send(node, request, **options)
+
+        async def failing(node: int, request: Any, **options: Any) -> Any:
+            raise KafkaConnectionError
+
+        source._client.send = sent
+        assert kafka.last_answer(source, first) == kafka.NO_ANSWER
+        source.assign([first, second])
+        for tp in (first, second):
+            assert kafka.last_answer(source, tp) == kafka.NO_ANSWER
+            source.seek(tp, 0)
+        await read(source, first, 3)
+        await read(source, second, 3)
+        before = await eventually(lambda: _same_answer(source, first, second), "both in one answer")
+        assert 0 < before.asked < before.came
+        source.pause(first)
+        await eventually(
+            lambda: kafka.last_answer(source, second).asked > kafka.last_answer(source, first).came, "a later answer"
+        )
+        source.resume(first)
+        later = await eventually(lambda: _same_answer(source, first, second), "both in one answer again")
+        assert later.asked > before.came
+        # No answer: the end that was known is as old as before.
+        source._client.send = failing
+        await asyncio.sleep(0.3)
+        known = kafka.last_answer(source, first)
+        await asyncio.sleep(0.3)
+        assert kafka.last_answer(source, first) == known
+        source._client.send = send
+        await eventually(lambda: kafka.last_answer(source, first) != known, "an answer after all")
+    # The client shuffles.
+    both = [each for each in asked if len(each) == 2]
+    assert len(both) > 1
+    assert {*map(tuple, both)} == {(second.topic, first.topic)}
+
+
+def _same_answer(source: AIOKafkaConsumer, one: TopicPartition, other: TopicPartition) -> kafka.Answer | None:
+    """The last answer about both partitions where it was the same, None where it was not."""
+    answer = kafka.last_answer(source, one)
+    return answer if answer == kafka.last_answer(source, other) else None
 
 
 async def test_a_fetch_loop_that_has_ended_is_an_error(lab: Lab) -> None:
