@@ -24,7 +24,10 @@ class Agent:
 
     name: str
     inputs: tuple[Topic, ...]
-    """Topics with the same key, partitioner and number of partitions; read as one, by the records' timestamps."""
+    """Topics with the same key, partitioner and number of partitions; read as one, by the records' timestamps.
+
+    What may follow from records of one belongs behind it: see docs/runtime.md.
+    """
     outputs: tuple[Topic, ...]
     process: Callable[["Frame"], None]
     linger_ms: int = 0
