@@ -45,7 +45,7 @@ class Input:
     def open(self, offset: int) -> None:
         self.waiting, self._bytes, self._paused, self.expected = [], 0, False, offset
         self._arrivals.clear()
-        # Otherwise what the other inputs have got meanwhile would overtake what waits unread here.
+        # The end that is known may be as old as the partition was closed.
         kafka.forget_end(self.engine.consumer, self.tp)
         self.seek()
 

@@ -307,6 +307,7 @@ async def test_answers_tell_when_they_were_asked_for(lab: Lab) -> None:
     async with reading(lab) as source:
         kafka.attend(source, [second.topic, first.topic])
         asked: list[list[str]] = []
+        failed = 0
         send = source._client.send
 
         async def sent(node: int, request: Any, **options: Any) -> Any:
@@ -315,6 +316,8 @@ async def test_answers_tell_when_they_were_asked_for(lab: Lab) -> None:
             return await send(node, request, **options)
 
         async def failing(node: int, request: Any, **options: Any) -> Any:
+            nonlocal failed
+            failed += 1
             raise KafkaConnectionError
 
         source._client.send = sent
@@ -336,9 +339,9 @@ async def test_answers_tell_when_they_were_asked_for(lab: Lab) -> None:
         assert later.asked > before.came
         # No answer: the end that was known is as old as before.
         source._client.send = failing
-        await asyncio.sleep(0.3)
-        known = kafka.last_answer(source, first)
-        await asyncio.sleep(0.3)
+        await eventually(lambda: failed, "a fetch that fails, after the one under way")
+        known, before_that = kafka.last_answer(source, first), failed
+        await eventually(lambda: failed > before_that + 1, "more of them")
         assert kafka.last_answer(source, first) == known
         source._client.send = send
         await eventually(lambda: kafka.last_answer(source, first) != known, "an answer after all")
